@@ -1,0 +1,184 @@
+"""Audiences (`cohort` on the wire) and courses with their members, written and read (protocol 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tconnect_pyramid.errors import BadRecord, BadReply
+from tconnect_pyramid.protocol.users import Field, number, read_id, read_value, text, write_value
+from tconnect_pyramid.protocol.values import canonical_int
+
+Kind = Literal["cohort", "course"]
+
+COHORT: Literal["cohort"] = "cohort"
+COURSE: Literal["course"] = "course"
+
+# In the order of a reply; a Totara client deletes all of a kind whose key is missing.
+KINDS: tuple[Kind, ...] = (COHORT, COURSE)
+
+_MAX_NAME = 254
+_MAX_IDNUMBER = 255
+
+# The defaults, where a site has no such column, are those of the recorded Totara site.
+COHORT_FIELDS: tuple[Field, ...] = (
+    number("id"),
+    number("contextid", 1),
+    text("name", _MAX_NAME),
+    text("idnumber", 100),
+    text("description", None),
+    number("descriptionformat", 1),
+    number("visible", 1),
+    text("component", 100),
+    number("timecreated"),
+    number("timemodified"),
+    number("cohorttype", 1),
+    number("modifierid", 2),
+    number("visibility"),
+    number("alertmembers"),
+    number("startdate", None),
+    number("enddate", None),
+    number("active", 1),
+    number("calculationstatus", 1),
+    number("activecollectionid", None),
+    number("draftcollectionid", None),
+    number("broken"),
+)
+
+COURSE_FIELDS: tuple[Field, ...] = (
+    number("id"),
+    number("category", 1),
+    number("sortorder"),
+    text("fullname", _MAX_NAME),
+    text("shortname", 255),
+    text("idnumber", 100),
+    text("summary", None),
+    number("summaryformat", 1),
+    text("format", 21, "topics"),
+    number("showgrades", 1),
+    number("newsitems", 1),
+    number("startdate"),
+    number("enddate"),
+    number("marker"),
+    number("maxbytes"),
+    number("legacyfiles"),
+    number("showreports"),
+    number("visible", 1),
+    number("visibleold", 1),
+    number("groupmode"),
+    number("groupmodeforce"),
+    number("defaultgroupingid"),
+    text("lang", 30),
+    text("calendartype", 30),
+    text("theme", 50),
+    number("timecreated"),
+    number("timemodified"),
+    number("requested"),
+    number("enablecompletion"),
+    number("completionstartonenrol"),
+    number("completionprogressonview"),
+    number("completionnotify"),
+    number("audiencevisible", 2),
+    number("cacherev"),
+    number("coursetype"),
+    text("icon", 255, None),
+)
+
+# What a client uses of either kind, under one name each.
+_NAME: Mapping[Kind, Field] = {COHORT: text("name", _MAX_NAME), COURSE: text("fullname", _MAX_NAME)}
+_IDNUMBER = text("idnumber", _MAX_IDNUMBER)
+_DESCRIPTION: Mapping[Kind, Field] = {COHORT: text("description", None), COURSE: text("summary", None)}
+
+
+def write_cohort(values: Mapping[str, object], member_ids: Iterable[int]) -> dict[str, object]:
+    """An audience with its members, its keys in the order of the wire.
+
+    `values` are column values by the names of `COHORT_FIELDS`; what is absent gets the field's
+    default. Raises `ValueError` without a usable id.
+    """
+    return _write(COHORT_FIELDS, values, member_ids)
+
+
+def write_course(values: Mapping[str, object], member_ids: Iterable[int]) -> dict[str, object]:
+    """A course with its members; `values` by the names of `COURSE_FIELDS`, the rest as `write_cohort`."""
+    return _write(COURSE_FIELDS, values, member_ids)
+
+
+def _write(
+    fields: Iterable[Field], values: Mapping[str, object], member_ids: Iterable[int]
+) -> dict[str, object]:
+    if not canonical_int(values.get("id")):
+        raise ValueError("a collection needs an id above 0")
+    record: dict[str, object] = {
+        field.name: write_value(field, values.get(field.name, field.default)) for field in fields
+    }
+    record["members"] = [{"id": str(member)} for member in member_ids]
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRecord:
+    """An audience or course as a server sends it; `members` are ids of people there, each once."""
+
+    kind: Kind
+    id: int
+    name: str
+    idnumber: str
+    description: str
+    members: tuple[int, ...]
+
+
+def read_collections(data: object) -> list[tuple[Kind, object]]:
+    """The raw records of a reply of `get_user_collections`, each with its kind, audiences first.
+
+    Raises `BadReply` when one of the two lists is absent, null or no list: taken for empty it would
+    delete every collection of that kind.
+    """
+    if not isinstance(data, dict):
+        raise BadReply("the reply holds no collections")
+    found: list[tuple[Kind, object]] = []
+    for kind in KINDS:
+        records = data.get(kind)
+        if not isinstance(records, list):
+            raise BadReply(f"the reply holds no list called {kind}")
+        found.extend((kind, raw) for raw in records)
+    return found
+
+
+def read_collection(kind: Kind, raw: object) -> CollectionRecord:
+    """One record, its strings cleaned; raises `BadRecord` when it cannot be used.
+
+    A list of members that is missing or odd makes the whole record unusable: taken for empty it
+    would empty the audience (protocol 5).
+    """
+    if not isinstance(raw, dict):
+        raise BadRecord(None, f"the {kind} is not an object")
+    remote_id = read_id(raw)
+    name_field = _NAME[kind]
+    if raw.get(name_field.name) is None:
+        raise BadRecord(remote_id, f"{name_field.name} is missing")
+    return CollectionRecord(
+        kind=kind,
+        id=remote_id,
+        name=_read_text(name_field, raw, remote_id),
+        idnumber=_read_text(_IDNUMBER, raw, remote_id),
+        description=_read_text(_DESCRIPTION[kind], raw, remote_id),
+        members=_read_members(raw.get("members"), remote_id),
+    )
+
+
+def _read_text(field: Field, raw: Mapping[str, object], remote_id: int) -> str:
+    return str(read_value(field, raw.get(field.name), remote_id))
+
+
+def _read_members(raw: object, remote_id: int) -> tuple[int, ...]:
+    if not isinstance(raw, list):
+        raise BadRecord(remote_id, "members is not a list")
+    members: dict[int, None] = {}
+    for position, entry in enumerate(raw, start=1):
+        member = canonical_int(entry.get("id")) if isinstance(entry, dict) else None
+        if not member:
+            raise BadRecord(remote_id, f"member {position} of {len(raw)} has no usable id")
+        members[member] = None
+    return tuple(members)

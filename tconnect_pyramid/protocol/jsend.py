@@ -1,0 +1,185 @@
+"""JSend, the envelope of every reply: `success`, `fail` or `error` (protocol 1)."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from typing import NoReturn
+
+import msgspec
+
+from tconnect_pyramid.errors import BadReply, Refused
+from tconnect_pyramid.protocol.values import clean_text
+
+CONTENT_TYPE = "application/json; charset=utf-8"
+
+# No reply of this protocol nests deeper than six; the rest is room for plugins.
+MAX_DEPTH = 64
+
+# As much of a peer's own words as an administrator is shown.
+_MAX_QUOTE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The service did what was asked. `data` is any JSON value; empty data is `[]` on the wire."""
+
+    data: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """A bad parameter: its name and the reason."""
+
+    data: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Any other refusal, with its reason."""
+
+    message: str
+
+
+Result = Success | Fail | Error
+
+
+def write(result: Result) -> bytes:
+    """The body of a reply.
+
+    Raises `TypeError` when the data of a `Success` is not made of JSON's types.
+    """
+    match result:
+        case Success(data):
+            document: dict[str, object] = {"status": "success", "data": _or_empty_list(data)}
+        case Fail(reasons):
+            document = {"status": "fail", "data": _or_empty_list(reasons)}
+        case Error(message):
+            document = {"status": "error", "message": message}
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_tidy(document, 0))
+
+
+def read(body: bytes) -> Result:
+    """What a peer answered, with NULs and halves of surrogate pairs taken out of every string.
+
+    Raises `BadReply`, saying why, for a body that is no JSend document.
+    """
+    document = _tidy(_parse(body), 0)
+    if not isinstance(document, dict):
+        raise BadReply(f"the reply is not a JSON object but {_kind(document)}")
+    status = document.get("status")
+    if status == "success":
+        return Success(document.get("data"))
+    if status == "fail":
+        return Fail(_read_reasons(document.get("data")))
+    if status == "error":
+        message = document.get("message")
+        if not isinstance(message, str):
+            raise BadReply(f"the reply is an error whose message is not a text but {_kind(message)}")
+        return Error(message)
+    raise BadReply("the reply has no status success, fail or error; the address may be of something else")
+
+
+def describe(result: Fail | Error) -> str:
+    """The peer's reason, fit for an administrator's terminal, page or log: short and on one line."""
+    if isinstance(result, Error):
+        text = result.message
+    else:
+        text = "; ".join(f"{parameter}: {reason}" for parameter, reason in result.data.items())
+    visible = "".join(character for character in text[: _MAX_QUOTE * 10] if _is_printable(character)).strip()
+    if not visible:
+        return "no reason given"
+    return visible if len(visible) <= _MAX_QUOTE else visible[: _MAX_QUOTE - 1] + "…"
+
+
+def from_refusal(refused: Refused) -> Fail | Error:
+    """The reply that tells a peer of a refusal: a `fail` when it is about a parameter, else an `error`."""
+    if refused.parameter is None:
+        return Error(refused.reason)
+    return Fail({refused.parameter: refused.reason})
+
+
+def _or_empty_list(data: object) -> object:
+    # PHP knows one kind of empty array, and a Totara peer compares with it.
+    return [] if data is None or data == {} else data
+
+
+def _is_printable(character: str) -> bool:
+    # Besides control characters these are the ones that reorder or hide text, and line separators.
+    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _read_reasons(data: object) -> dict[str, str]:
+    if data == []:
+        return {}
+    if not isinstance(data, dict):
+        raise BadReply(f"the reply is a fail whose data is not an object but {_kind(data)}")
+    for reason in data.values():
+        if not isinstance(reason, str):
+            raise BadReply(f"the reply is a fail whose reason is not a text but {_kind(reason)}")
+    return data
+
+
+def _parse(body: bytes) -> object:
+    if not body.strip():
+        raise BadReply("the reply is empty")
+    if body.lstrip()[:1] == b"<":
+        raise BadReply(
+            "the reply is not JSON but a page of HTML; the address may be wrong or a proxy in between"
+        )
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        raise BadReply(f"the reply is nested deeper than {MAX_DEPTH} levels") from None
+    except UnicodeDecodeError as error:
+        raise BadReply(f"the reply is not JSON: no UTF-8 at byte {error.start}") from None
+    except msgspec.DecodeError as error:
+        # msgspec refuses halves of surrogate pairs, which we accept and clean away.
+        if b"\\ud" in body or b"\\uD" in body:
+            return _parse_slowly(body)
+        raise BadReply(f"the reply is not JSON: {error}") from None
+
+
+def _parse_slowly(body: bytes) -> object:
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BadReply(f"the reply is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError as error:
+        raise BadReply(f"the reply is not JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _tidy(value: object, depth: int) -> object:
+    if isinstance(value, str):
+        return clean_text(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= MAX_DEPTH:
+        raise BadReply(f"the reply is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        return {clean_text(key): _tidy(item, depth + 1) for key, item in value.items()}
+    return [_tidy(item, depth + 1) for item in value]
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null or absent"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
