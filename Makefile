@@ -1,0 +1,81 @@
+# Needs Python 3.11 or newer and make, nothing else.
+#   make PYTHON=python3.12 …       another Python than python3
+#   make test PYTEST_ARGS="-k sso" only some tests
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN = .venv/bin
+
+.PHONY: help install demo test format format-check lint types migrations docs sure clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo        two connected sites with sample people; Ctrl-C ends them"
+	@echo "make install     the virtual environment with everything that development needs"
+	@echo "make test        the tests; those that need a service that is not there are skipped"
+	@echo "make sure        everything CI runs: format, lint, types, migrations, tests"
+	@echo "make format      put the code into its layout"
+	@echo "make lint        ruff"
+	@echo "make types       mypy"
+	@echo "make migrations  do the models and the migrations agree"
+	@echo "make docs        write docs/settings.md anew"
+	@echo "make clean       remove what was made here, but for the sites' data in var/"
+
+# The two stamps keep an installation from being repeated until setup.py changes.
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is `$(PYTHON) --version 2>&1`." \
+			"Name another: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+		rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment. On Debian: apt install python3-venv" >&2; \
+		exit 1; }
+
+.venv/installed-to-run: .venv/bin/python setup.py
+	@echo "Installing into .venv …" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/installed-to-develop: .venv/bin/python setup.py
+	@echo "Installing into .venv …" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ .venv/installed-to-run
+
+install: .venv/installed-to-develop
+
+demo: .venv/installed-to-run
+	@$(BIN)/python -m tconnect_pyramid.site.demo development.ini
+
+test: install
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --select I --fix .
+
+format-check: install
+	$(BIN)/ruff format --check .
+
+lint: install
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+migrations: install
+	$(BIN)/pytest tests/functional/test_migrations.py
+
+# That it is up to date is held by tests/unit/test_settings.py.
+docs: install
+	$(BIN)/python -c "from pathlib import Path; from tconnect_pyramid.settings import settings_page; \
+		Path('docs/settings.md').write_text(settings_page(), encoding='utf-8')"
+
+sure: format-check lint types migrations test
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
