@@ -1,0 +1,68 @@
+"""What the rules of a site work with, in one frozen value: no rule ever sees a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.database import Database
+from tconnect_pyramid.directory.accounts import Accounts
+from tconnect_pyramid.errors import ConfigurationProblem
+from tconnect_pyramid.interfaces import Clock, Transport
+from tconnect_pyramid.models import AuditEntry, SiteValue
+from tconnect_pyramid.options import Options, read_options
+from tconnect_pyramid.secretbox import SecretBox, new_token
+from tconnect_pyramid.settings import Settings
+
+IDNUMBER = "serveridnumber"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One site: its settings, database, accounts, keys, clock (Unix seconds) and way to its peers."""
+
+    settings: Settings
+    database: Database
+    accounts: Accounts
+    box: SecretBox
+    clock: Clock
+    transport: Transport
+
+    @contextmanager
+    def unit(self) -> Iterator[Session]:
+        """A transaction of our own, see `Database.unit`."""
+        with self.database.unit() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for reading, see `Database.reading`."""
+        with self.database.reading() as session:
+            yield session
+
+    def options(self, session: Session) -> Options:
+        """The administrator's options now in force."""
+        return read_options(session, self.settings)
+
+    def idnumber(self, session: Session) -> str:
+        """This site's `serveridnumber`: made once by `db upgrade`, never changed (protocol 3)."""
+        value = session.scalar(select(SiteValue.value).where(SiteValue.name == IDNUMBER))
+        if value is None:
+            raise ConfigurationProblem(
+                ["The database has no tables of this version: run `tconnect db upgrade`."]
+            )
+        return value
+
+    def audit(self, session: Session, actor: str, action: str, subject: str = "", **detail: object) -> None:
+        """Write down who did what. `detail` must hold no secret."""
+        session.add(AuditEntry(time=self.clock(), actor=actor, action=action, subject=subject, detail=detail))
+
+
+def make_idnumber(session: Session) -> None:
+    """Give the site its `serveridnumber` if it has none yet."""
+    if session.scalar(select(SiteValue.value).where(SiteValue.name == IDNUMBER)) is None:
+        session.execute(insert(SiteValue).values(name=IDNUMBER, value=new_token()))

@@ -1,0 +1,105 @@
+"""The site's database: units (transactions of our own), reads, snapshots; who has one open.
+
+No call to a peer may be made while a transaction is open: a slow peer would hold the lock of every
+writer. `Database.assert_idle` lets the transport find such a mistake.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import zope.sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
+from transaction import TransactionManager
+
+from tconnect_pyramid import sqlite
+from tconnect_pyramid.errors import TransactionOpen
+
+
+class Database:
+    """Hands out sessions on one engine, ours or the host's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._open: dict[int, set[int]] = {}
+        self._reading: sessionmaker[Session] = sessionmaker(engine, expire_on_commit=False)
+        self._writing: sessionmaker[Session] = sessionmaker(
+            engine.execution_options(**{sqlite.BEGIN_OPTION: "IMMEDIATE"}), expire_on_commit=False
+        )
+        for factory in (self._reading, self._writing):
+            event.listen(factory, "after_begin", self._after_begin)
+            event.listen(factory, "after_transaction_end", self._after_transaction_end)
+
+    @contextmanager
+    def unit(self) -> Iterator[Session]:
+        """A transaction of our own: commits on leaving, rolls back on an exception.
+
+        It has its own transaction manager, so that a host's `request.tm` is neither committed nor
+        doomed by us and its outcome does not touch ours.
+        """
+        manager = TransactionManager(explicit=True)
+        manager.begin()
+        session = self._writing()
+        zope.sqlalchemy.register(
+            # Statements of Core count as changes too: always commit, never guess.
+            session,
+            initial_state=zope.sqlalchemy.datamanager.STATUS_CHANGED,
+            transaction_manager=manager,
+        )
+        try:
+            yield session
+            manager.commit()
+        except BaseException:
+            manager.abort()
+            raise
+        finally:
+            session.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads and holds nothing once it is left."""
+        session = self._reading()
+        try:
+            yield session
+        finally:
+            session.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database throughout, for lists read in pages."""
+        with self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    def joined(self, manager: Any, *, writes: bool) -> Session:
+        """A session that lives and dies with `manager`, the transaction manager of a request."""
+        session = self._writing() if writes else self._reading()
+        zope.sqlalchemy.register(session, transaction_manager=manager)
+        return session
+
+    def assert_idle(self) -> None:
+        """Raise TransactionOpen when this thread has a transaction open."""
+        if self._open.get(threading.get_ident()):
+            raise TransactionOpen(
+                "A peer is about to be called while a transaction of this site is open: read, close, "
+                "call, then write in a second unit."
+            )
+
+    def _after_begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+        del transaction, connection
+        self._open.setdefault(threading.get_ident(), set()).add(id(session))
+
+    def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            thread = threading.get_ident()
+            sessions = self._open.get(thread)
+            if sessions is not None:
+                sessions.discard(id(session))
+                if not sessions:
+                    del self._open[thread]

@@ -1,0 +1,259 @@
+"""The local accounts, read and written in bulk through the column map, whoever's table it is.
+
+Nothing here decides anything: it stores what the rules of the roles, the command and the pages
+have decided. The caller's session carries the transaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap
+from tconnect_pyramid.errors import NotFound
+from tconnect_pyramid.models import AudienceMember, Enrolment, GroupMember
+
+BATCH = 500
+"""Rows in one statement: well below SQLite's limit of variables."""
+
+T = TypeVar("T")
+
+LONGEST_KEY = 18
+"""Digits of a number that surely fits into 64 bits."""
+
+DELETED_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """What most callers want to know of an account; plain data, detached from any session."""
+
+    key: int
+    username: str
+    auth: str
+    firstname: str
+    lastname: str
+    email: str
+    idnumber: str
+    deleted: bool
+    suspended: bool
+    admin: bool
+
+    @property
+    def fullname(self) -> str:
+        """First and last name, or the user name when both are empty."""
+        return f"{self.firstname} {self.lastname}".strip() or self.username
+
+
+VIEW_FIELDS = tuple(name for name in AccountView.__slots__ if name != "key")
+
+
+class Accounts:
+    """The account table behind a `ColumnMap`. Fields are standard names, keys are the table's own."""
+
+    def __init__(self, columns: ColumnMap) -> None:
+        self.columns = columns
+        self.key = columns.key
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def select(self, fields: Iterable[str]) -> Select[Any]:
+        """A select of `key` and the named fields, each labelled by its name."""
+        labelled = []
+        for field in fields:
+            expression = self.columns.read(field)
+            if expression is None:
+                expression = literal(STANDARD_FIELDS[field])
+            labelled.append(expression.label(field))
+        return select(self.key.label("key"), *labelled).select_from(self.columns.mapped_class)
+
+    def not_deleted(self) -> Any:
+        """A condition: the account is not deleted."""
+        return self._flag_is_clear("deleted")
+
+    def not_suspended(self) -> Any:
+        """A condition: the account is not suspended."""
+        return self._flag_is_clear("suspended")
+
+    def fetch(
+        self, where: Session | Connection, keys: Iterable[int], fields: Iterable[str] = tuple(STANDARD_FIELDS)
+    ) -> dict[int, dict[str, Any]]:
+        """The named fields of the accounts with these keys; keys without a row are left out."""
+        found: dict[int, dict[str, Any]] = {}
+        statement = self.select(fields)
+        for some in in_batches(keys):
+            for row in where.execute(statement.where(self.key.in_(some))).mappings():
+                found[row["key"]] = {name: value for name, value in row.items() if name != "key"}
+        return found
+
+    def view(self, session: Session, key: int) -> AccountView | None:
+        """One account as plain data, or None."""
+        row = session.execute(self.select(VIEW_FIELDS).where(self.key == key)).mappings().first()
+        return None if row is None else as_view(row)
+
+    def by_username(self, session: Session, usernames: Iterable[str]) -> dict[str, int]:
+        """Which of these user names exist (deleted accounts included), and whose they are."""
+        column = self.columns.readable("username")
+        found: dict[str, int] = {}
+        for some in in_batches(usernames):
+            found.update(session.execute(select(column, self.key).where(column.in_(some))).tuples().all())
+        return found
+
+    def find(self, session: Session, who: str) -> AccountView:
+        """The account named by an administrator: a user name, a key, or an email address.
+
+        Raises NotFound, also when an email address names several.
+        """
+        username = self.columns.readable("username")
+        email = self.columns.readable("email")
+        statement = self.select(VIEW_FIELDS)
+        exact = session.execute(statement.where(username == who)).mappings().first()
+        if exact is None and who.isascii() and who.isdigit() and len(who) <= LONGEST_KEY:
+            exact = session.execute(statement.where(self.key == int(who))).mappings().first()
+        if exact is not None:
+            return as_view(exact)
+        rows = (
+            session.execute(statement.where(func.lower(email) == who.lower(), self.not_deleted()).limit(2))
+            .mappings()
+            .all()
+        )
+        if "@" not in who or not rows:
+            raise NotFound(f"There is no account {who!r}: give a user name, an id or an email address.")
+        if len(rows) > 1:
+            raise NotFound(f"Several accounts have the email address {who!r}: give a user name or an id.")
+        return as_view(rows[0])
+
+    def page(
+        self, session: Session, *, after: int = 0, limit: int = BATCH, deleted: bool = False
+    ) -> list[AccountView]:
+        """Accounts in the order of their keys, from the first one behind `after`."""
+        statement = self.select(VIEW_FIELDS).where(self.key > after).order_by(self.key).limit(limit)
+        if not deleted:
+            statement = statement.where(self.not_deleted())
+        return [as_view(row) for row in session.execute(statement).mappings()]
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def insert(self, session: Session, records: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Add accounts; gives their keys in the same order. Each record has a unique `username`."""
+        keys: list[int] = []
+        for some in in_batches(records):
+            session.execute(insert(self.columns.mapped_class), [self.columns.new_row(r) for r in some])
+            # Read back by the unique name: the only way that works for every table and database.
+            by_name = self.by_username(session, [record["username"] for record in some])
+            keys.extend(by_name[record["username"]] for record in some)
+        return keys
+
+    def update(self, session: Session, changes: Mapping[int, Mapping[str, Any]]) -> None:
+        """Set exactly the given fields of each account; accounts with the same fields go together."""
+        grouped: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        for key, values in changes.items():
+            row = self.columns.writes(values)
+            if row:
+                grouped[tuple(sorted(row))].append({"row_key": key, **row})
+        for names, rows in grouped.items():
+            table = self.columns.table
+            mapper_columns = {
+                name: getattr(self.columns.mapped_class, name).property.columns[0] for name in names
+            }
+            statement = (
+                update(table)
+                .where(self.key == bindparam("row_key"))
+                .values({column: bindparam(name) for name, column in mapper_columns.items()})
+            )
+            session.execute(statement, rows)
+
+    def mark_deleted(self, session: Session, keys: Iterable[int]) -> None:
+        """Delete accounts as protocol 9 says: the row and the link stay, what made it usable goes.
+
+        Names, the suspended flag, the auth method and the key stay, so that the same account can
+        come back. A table without `deleted` loses the row.
+        """
+        keys = list(keys)
+        self._leave_everything(session, keys)
+        if not self.columns.keeps("deleted"):
+            for some in in_batches(keys):
+                session.execute(delete(self.columns.mapped_class).where(self.key.in_(some)))
+            return
+        self.update(
+            session,
+            {
+                key: {
+                    "deleted": 1,
+                    "username": f"deleted_{_random_name()}",
+                    "email": "",
+                    "idnumber": "",
+                    "password": None,
+                    "picture": 0,
+                    "admin": False,
+                }
+                for key in keys
+            },
+        )
+
+    def count(self, session: Session) -> int:
+        """How many accounts are not deleted."""
+        return (
+            session.scalar(select(func.count()).select_from(self.columns.table).where(self.not_deleted()))
+            or 0
+        )
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _flag_is_clear(self, field: str) -> Any:
+        expression = self.columns.read(field)
+        return true() if expression is None else expression == 0
+
+    def _leave_everything(self, session: Session, keys: Sequence[int]) -> None:
+        for some in in_batches(keys):
+            for table in (AudienceMember, GroupMember, Enrolment):
+                session.execute(delete(table).where(table.account_key.in_(some)))
+
+
+def as_view(row: Mapping[Any, Any]) -> AccountView:
+    """Plain data from a row selected with `VIEW_FIELDS`."""
+    return AccountView(
+        key=row["key"],
+        username=row["username"],
+        auth=row["auth"] or "",
+        firstname=row["firstname"] or "",
+        lastname=row["lastname"] or "",
+        email=row["email"] or "",
+        idnumber=row["idnumber"] or "",
+        deleted=bool(row["deleted"]),
+        suspended=bool(row["suspended"]),
+        admin=bool(row["admin"]),
+    )
+
+
+def in_batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """Cut into lists of at most `size`."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _random_name() -> str:
+    return "".join(secrets.choice(DELETED_ALPHABET) for _ in range(32))

@@ -1,0 +1,96 @@
+"""An administrator's options: kept in the database, read once a request or task; the ini wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.errors import Conflict, InvalidInput
+from tconnect_pyramid.models import Option
+from tconnect_pyramid.settings import OPTIONS, Guard, Settings, format_option, parse_option
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All options of one site at one moment. `server.enabled` is the attribute `server_enabled`."""
+
+    server_enabled: bool
+    server_sync_passwords: bool
+    client_enabled: bool
+    client_auto_sign_in: int | None
+    client_migrate_accounts: bool
+    client_account_mapping: str
+    client_removed_person: str
+    client_sync_profile_fields: bool
+    client_sync_jobs: bool
+    client_sync_positions: bool
+    client_sync_organisations: bool
+    client_sync_idnumber: bool
+    client_plugin_services: bool
+    client_protected_accounts: tuple[str, ...]
+    client_undo_days: int
+    guard_people: Guard
+    guard_members: Guard
+    guard_items: Guard
+    session_timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptionState:
+    """One option as an administrator sees it; `source` is `ini`, `database` or `default`."""
+
+    name: str
+    value: str
+    source: str
+    help: str
+
+
+def read_options(session: Session, settings: Settings) -> Options:
+    """The options in force: the ini over the database over the defaults."""
+    values = _values(session, settings)
+    return Options(**{field.name: values[_name_of(field.name)][0] for field in fields(Options)})
+
+
+def list_options(session: Session, settings: Settings) -> list[OptionState]:
+    """Every option with its value and where that comes from, in the order of the settings table."""
+    values = _values(session, settings)
+    return [
+        OptionState(name, format_option(values[name][0]), values[name][1], setting.help)
+        for name, setting in OPTIONS.items()
+    ]
+
+
+def set_option(session: Session, settings: Settings, name: str, text: str, now: int) -> None:
+    """Store an option given as text; an empty text takes the default back.
+
+    Raises InvalidInput for an unknown name or a value that does not fit, Conflict when the ini
+    fixes the option.
+    """
+    if name not in OPTIONS:
+        raise InvalidInput("name", f"There is no option {name!r}; `tconnect settings list` shows them.")
+    if name in settings.fixed:
+        raise Conflict(f"tconnect.{name} is fixed by the ini file of this site; change it there.")
+    session.execute(delete(Option).where(Option.name == name))
+    if text != "":
+        parse_option(name, text)
+        session.add(Option(name=name, value=text, timemodified=now))
+
+
+def _name_of(attribute: str) -> str:
+    return attribute.replace("_", ".", 1)
+
+
+def _values(session: Session, settings: Settings) -> dict[str, tuple[Any, str]]:
+    stored: dict[str, Any] = dict(session.execute(select(Option.name, Option.value)).tuples().all())
+    values: dict[str, tuple[Any, str]] = {}
+    for name, setting in OPTIONS.items():
+        if name in settings.fixed:
+            values[name] = (settings.fixed[name], "ini")
+        elif name in stored:
+            values[name] = (parse_option(name, stored[name]), "database")
+        else:
+            values[name] = (setting.default, "default")
+    return values
