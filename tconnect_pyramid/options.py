@@ -84,7 +84,7 @@ def _name_of(attribute: str) -> str:
 
 
 def _values(session: Session, settings: Settings) -> dict[str, tuple[Any, str]]:
-    stored: dict[str, Any] = dict(session.execute(select(Option.name, Option.value)).tuples().all())
+    stored: dict[str, Any] = dict(session.execute(select(Option.name, Option.value)).all())
     values: dict[str, tuple[Any, str]] = {}
     for name, setting in OPTIONS.items():
         if name in settings.fixed:

@@ -113,7 +113,7 @@ def end(session: Session, context: Context, signin_ids: Sequence[int], reason: E
             select(ClientSession.client_id, ClientSession.token)
             .where(ClientSession.signin_id.in_(live))
             .order_by(ClientSession.id)
-        ).tuples():
+        ):
             ssotoken = context.box.open(token)
             outgoing.append(Outgoing("client", client_id, services.KILL_SSO_USER, (("ssotoken", ssotoken),)))
         if reason in TELLS_THE_SERVER:
@@ -121,7 +121,7 @@ def end(session: Session, context: Context, signin_ids: Sequence[int], reason: E
                 select(ServerSession.server_id, ServerSession.token)
                 .where(ServerSession.signin_id.in_(live))
                 .order_by(ServerSession.id)
-            ).tuples():
+            ):
                 ssotoken = context.box.open(token)
                 outgoing.append(
                     Outgoing("server", server_id, services.FORCE_SSO_LOGOUT, (("ssotoken", ssotoken),))

@@ -151,8 +151,10 @@ class _Deadline:
 
 
 class _Wire(io.RawIOBase):
-    """The receiving side of a connection. A socket's own time limit begins anew with every read, so a peer
-    that sends one byte a second, be it of a header, would hold us for ever: each read gets what is left.
+    """The receiving side of a connection, which ends at the deadline.
+
+    A socket's own time limit begins anew with every read, so a peer that sends one byte a second, be it of a
+    header, would hold us for ever: here each read gets the time that is left.
     """
 
     def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
@@ -256,7 +258,8 @@ class HttpTransport:
             try:
                 return self._exchange(connection, target, write_form(form), deadline, limit)
             except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-                raise _exchange_failure(target, deadline, error) from error
+                # Not chained: these exceptions quote what the peer sent, and a logged trace would show it.
+                raise _exchange_failure(target, deadline, error) from None
 
     def _target(self, url: str) -> _Target:
         shown = _shown(url)

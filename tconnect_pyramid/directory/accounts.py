@@ -113,7 +113,7 @@ class Accounts:
         column = self.columns.readable("username")
         found: dict[str, int] = {}
         for some in in_batches(usernames):
-            found.update(session.execute(select(column, self.key).where(column.in_(some))).tuples().all())
+            found.update(session.execute(select(column, self.key).where(column.in_(some))).all())
         return found
 
     def find(self, session: Session, who: str) -> AccountView:

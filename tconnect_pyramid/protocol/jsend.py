@@ -125,11 +125,11 @@ def _read_reasons(data: object) -> dict[str, str]:
 
 
 def _parse(body: bytes) -> object:
-    if not body.strip():
+    if not body:
         raise BadReply("the reply is empty")
-    if body.lstrip()[:1] == b"<":
+    if body[:1000].lstrip()[:1] == b"<":
         raise BadReply(
-            "the reply is not JSON but a page of HTML; the address may be wrong or a proxy in between"
+            "the reply is not JSON but HTML: the address may be wrong, or a proxy answered instead"
         )
     try:
         return msgspec.json.decode(body)

@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests: databases, sites, a clock that stands still."""
+
+from __future__ import annotations
+
+
+import pytest
+from support import databases
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def make_database(request, tmp_path):
+    """Gives a function that makes an empty, migrated database and returns its SQLAlchemy URL.
+
+    Tests that ask for it run on SQLite and on PostgreSQL; several databases may be made.
+    """
+    with databases.maker(request.param, tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
+def make_sqlite(tmp_path):
+    """Like `make_database`, on SQLite only: for tests whose subject is not the database."""
+    with databases.maker("sqlite", tmp_path) as make:
+        yield make
