@@ -18,7 +18,6 @@ setup(
     name="tconnect_pyramid",
     version="0.1.0",
     description="Totara Connect for Pyramid: single sign-on and synchronised people between sites, in either role",
-    long_description_content_type="text/markdown",
     author="tconnect_pyramid contributors",
     license="MIT",
     license_files=["LICENSE"],
