@@ -24,7 +24,7 @@ from importlib import metadata
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3.connection
 import urllib3.exceptions
@@ -283,7 +283,7 @@ class HttpTransport:
         if "#" in url:
             raise problem("it holds a fragment (#…); leave it out")
         host = parts.hostname or ""
-        if not _host_is_plain(parts, host):
+        if not _is_host(parts.netloc, host):
             raise problem("expected a host name or IP address after https://")
         path = parts.path or "/"
         return _Target(
@@ -346,9 +346,7 @@ class HttpTransport:
         kind = special_kind(address, self._private_networks)
         if kind is None:
             return
-        found = (
-            str(address) if str(address) == target.host else f"{target.host} has the address {address}, which"
-        )
+        found = text if text == target.host else f"{target.host} has the address {text}, which"
         raise target.error(
             "address",
             f"expected a public address, but {found} is {kind}; if the peer is meant to be there, add the network "
@@ -400,7 +398,7 @@ def call(
     *,
     timeout: float = CALL_TIMEOUT,
     limit: int = REPLY_LIMIT,
-) -> jsend.Success | jsend.Fail | jsend.Error:
+) -> jsend.Result:
     """Post `form` to a service of a peer and return its answer, which may be a refusal (protocol 1).
 
     `timeout` in seconds and `limit` in bytes are those of interfaces.Transport, as are the errors; a body
@@ -522,9 +520,12 @@ def _plain(text: str) -> str:
     return re.sub(r"[^ -~]", "?", text[:200])
 
 
-def _host_is_plain(parts: SplitResult, host: str) -> bool:
-    if "[" not in parts.netloc:
-        return re.fullmatch(r"[a-z0-9._-]{1,253}", host) is not None
+def _is_host(netloc: str, host: str) -> bool:
+    # The whole authority is matched, as urlsplit overlooks what stands around an address in brackets.
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,253}(:[0-9]+)?", netloc):
+        return True
+    if not re.fullmatch(r"\[[0-9A-Fa-f:.]+\](:[0-9]+)?", netloc):
+        return False
     try:
         IPv6Address(host)
     except ValueError:
