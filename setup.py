@@ -44,7 +44,8 @@ setup(
         "tconnect_pyramid": [
             "py.typed",
             "locale/**/*",
-            "migrations/**/*",
+            "migrations/**/*.py",
+            "migrations/*.mako",
             "site/static/**/*",
             "site/templates/**/*",
             "static/**/*",
