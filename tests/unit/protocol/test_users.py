@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tconnect_pyramid.errors import BadRecord, BadReply
+from tconnect_pyramid.protocol.users import (
+    MAX_LONG_TEXT,
+    USER_FIELDS,
+    UserRecord,
+    read_user,
+    read_users,
+    write_user,
+)
+
+NULLABLE = {
+    "password",
+    "description",
+    "imagealt",
+    "lastnamephonetic",
+    "firstnamephonetic",
+    "middlename",
+    "alternatename",
+}
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def person(**changed: Any) -> dict[str, Any]:
+    raw = {
+        "id": "3",
+        "username": "alice",
+        "firstname": "Alice",
+        "lastname": "Ångström",
+        "email": "a@example.com",
+    }
+    return raw | changed
+
+
+def again(record: UserRecord, version: int = 2) -> dict[str, object]:
+    """What we send of a person whom we received."""
+    assert isinstance(record.profile_fields, list | None)
+    assert isinstance(record.jobs, list | None)
+    return write_user(
+        record.values,
+        version=version,
+        pictures=record.pictures,
+        profile_fields=record.profile_fields,
+        jobs=record.jobs,
+    )
+
+
+def recorded_people(name: str, recording: Callable[[str], Any]) -> list[dict[str, Any]]:
+    data = recording(name)["response"]["data"]
+    if "users" in data:
+        return [raw for raw in read_users(data) if isinstance(raw, dict)]
+    return [data.get("user", data)]
+
+
+# --- the recordings -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "people"),
+    [
+        ("get_users", 6),
+        ("get_users.edge", 10),
+        ("get_users.restricted", 2),
+        ("get_user", 1),
+        ("get_sso_user", 1),
+    ],
+)
+def test_a_recorded_person_is_the_same_after_reading_and_writing(
+    name: str, people: int, recording: Callable[[str], Any]
+) -> None:
+    raws = recorded_people(name, recording)
+    assert len(raws) == people
+    for raw in raws:
+        # Compared as text, so that the order of keys and the types count.
+        assert json.dumps(again(read_user(raw))) == json.dumps(raw)
+
+
+def test_the_fields_are_those_of_the_recordings_in_their_order(recording: Callable[[str], Any]) -> None:
+    (raw,) = recorded_people("get_user", recording)
+    scalars = [name for name in raw if name not in {"pictures", "profile_fields", "jobs"}]
+    assert [field.name for field in USER_FIELDS] == scalars
+    assert {field.name for field in USER_FIELDS if field.nullable} == NULLABLE
+
+
+def test_reads_a_recorded_person(recording: Callable[[str], Any]) -> None:
+    record = read_user(recorded_people("get_user", recording)[0])
+    assert (record.id, record.deleted, record.suspended) == (3, False, False)
+    assert record.values["lastname"] == "Ångström"
+    assert record.values["timecreated"] == 1795436402
+    assert record.values["imagealt"] is None
+    assert record.picture == "6"
+    assert record.pictures is not None
+    assert list(record.pictures) == ["f1.png", "f2.png", "f3.png"]
+    assert isinstance(record.jobs, list)
+    assert [job["idnumber"] for job in record.jobs] == ["1", "J2"]
+
+
+def test_reads_the_recorded_suspended_and_deleted_people(recording: Callable[[str], Any]) -> None:
+    records = {record.id: record for record in map(read_user, recorded_people("get_users.edge", recording))}
+    assert records[10008].suspended
+    assert not records[10008].deleted
+    assert records[10011].deleted
+    assert records[10011].values["description"] is None
+    assert (records[10011].profile_fields, records[10011].jobs, records[10011].pictures) == (None, None, None)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def test_values_travel_as_strings_or_null() -> None:
+    record = write_user({"id": 3, "suspended": True, "confirmed": False, "timecreated": 5}, version=2)
+    assert (record["id"], record["suspended"], record["confirmed"], record["timecreated"]) == (
+        "3",
+        "1",
+        "0",
+        "5",
+    )
+    for field in USER_FIELDS:
+        if field.name != "picture":
+            assert isinstance(record[field.name], str) or (record[field.name] is None and field.nullable)
+
+
+@pytest.mark.parametrize("value", [None, "", "x", -1])
+def test_null_and_nonsense_never_reach_a_column_that_cannot_take_them(value: object) -> None:
+    nonsense = {field.name: value for field in USER_FIELDS} | {"id": 3}
+    record = write_user(nonsense, version=2, pictures={})
+    for field in USER_FIELDS:
+        written = record[field.name]
+        if field.kind == "int":
+            assert isinstance(written, str)
+            assert written.isdigit()
+        elif not field.nullable:
+            assert isinstance(written, str)
+    assert record["descriptionformat"] == "1"
+
+
+def test_nothing_exceeds_what_a_totara_client_can_store() -> None:
+    record = write_user({field.name: "Å" * 3000 for field in USER_FIELDS} | {"id": 3}, version=2)
+    for field in USER_FIELDS:
+        if field.limit is not None and record[field.name] is not None:
+            assert len(str(record[field.name])) <= field.limit
+    assert record["firstname"] == "Å" * 100
+    assert record["city"] == "Å" * 120
+    assert record["description"] == "Å" * 3000
+
+
+def test_what_would_be_wrong_when_cut_is_left_out() -> None:
+    long = {
+        "id": 3,
+        "email": "x@" + "a" * 90 + ".example.com",
+        "country": "Germany",
+        "password": "$2y$" + "x" * 300,
+    }
+    record = write_user(long | {"idnumber": "9" * 256, "lang": "x" * 31}, version=2)
+    assert (record["email"], record["country"], record["password"]) == ("", "", None)
+    assert (record["idnumber"], record["lang"]) == ("", "en")
+
+
+def test_text_is_cleaned_when_written() -> None:
+    assert write_user({"id": 3, "firstname": "A\0l\ud800"}, version=2)["firstname"] == "Al"
+
+
+def test_a_password_is_sent_as_the_caller_decides() -> None:
+    assert write_user({"id": 3}, version=2)["password"] is None
+    assert write_user({"id": 3, "password": "$2y$10$x"}, version=2)["password"] == "$2y$10$x"
+
+
+def test_version_one_has_neither_jobs_nor_profile_fields() -> None:
+    job = {"id": "1"}
+    assert list(write_user({"id": 3}, version=1, profile_fields=[], jobs=[job]))[-1] == "totarasync"
+    record = write_user({"id": 3}, version=2, profile_fields=None, jobs=[job])
+    assert list(record)[-2:] == ["profile_fields", "jobs"]
+    assert (record["profile_fields"], record["jobs"]) == (None, [job])
+
+
+def test_pictures_come_only_with_one_person() -> None:
+    listed = write_user({"id": 3, "picture": 6}, version=2)
+    assert "picture" not in listed
+    assert "pictures" not in listed
+    single = write_user({"id": 3, "picture": 6}, version=2, pictures={"f1.png": "aGk="})
+    assert (single["picture"], single["pictures"]) == ("6", {"f1.png": "aGk="})
+    assert write_user({"id": 3}, version=2, pictures={})["pictures"] == []
+
+
+@pytest.mark.parametrize("deleted", [True, 1, "1"])
+def test_a_deleted_person_is_a_tombstone(deleted: object) -> None:
+    values = {
+        "id": 3,
+        "deleted": deleted,
+        "username": "deleted_x",
+        "firstname": "Ivan",
+        "email": "i@example.com",
+    }
+    kept = {"password": "$2y$10$x", "idnumber": "7", "description": "<p>Hi</p>", "picture": 6}
+    record = write_user(values | kept, version=2, pictures={"f1.png": "aGk="}, profile_fields=[], jobs=[])
+    assert (record["deleted"], record["username"], record["firstname"]) == ("1", "deleted_x", "Ivan")
+    assert (record["password"], record["description"], record["descriptionformat"]) == (None, None, None)
+    assert (record["email"], record["idnumber"]) == ("", "")
+    assert (record["picture"], record["pictures"]) == ("0", [])
+    assert "jobs" not in record
+    assert "profile_fields" not in record
+
+
+@pytest.mark.parametrize("values", [{}, {"id": None}, {"id": 0}, {"id": "x"}])
+def test_a_record_without_an_id_is_not_written(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="id above 0"):
+        write_user(values, version=2)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [None, [], {}, "x", {"users": None}, {"users": {}}, {"users": "x"}])
+def test_an_absent_list_is_a_bad_reply(data: object) -> None:
+    with pytest.raises(BadReply, match="no list of users"):
+        read_users(data)
+
+
+def test_an_empty_list_is_a_list() -> None:
+    assert read_users({"users": []}) == []
+
+
+def test_numbers_strings_and_booleans_are_accepted_alike() -> None:
+    record = read_user(person(id=3, deleted=False, suspended=True, timecreated=5, phone1=123, timezone=99.5))
+    assert (record.id, record.deleted, record.suspended) == (3, False, True)
+    assert (record.values["deleted"], record.values["suspended"]) == (0, 1)
+    assert (record.values["timecreated"], record.values["phone1"], record.values["timezone"]) == (
+        5,
+        "123",
+        "99.5",
+    )
+
+
+def test_only_the_keys_that_were_sent_have_values() -> None:
+    record = read_user(person(unknown=[1, 2]))
+    assert set(record.values) == {"id", "username", "firstname", "lastname", "email"}
+    assert (record.deleted, record.suspended, record.picture, record.pictures) == (False, False, None, None)
+
+
+def test_null_becomes_the_default_where_it_is_not_allowed() -> None:
+    record = read_user(person(city=None, timecreated=None, imagealt=None, deleted=None, picture=None))
+    assert (record.values["city"], record.values["timecreated"], record.values["imagealt"]) == ("", 0, None)
+    assert (record.deleted, record.picture) == (False, "0")
+
+
+def test_strings_are_cleaned() -> None:
+    assert read_user(person(firstname="A\0l\ud800")).values["firstname"] == "Al"
+
+
+def test_pictures_are_known_files_only() -> None:
+    pictures = {"f1.png": "a", "f3.jpg": "b", "../f1.png": "c", "f4.png": "d", "f1.svg": "e", "f1.png\n": "f"}
+    assert read_user(person(pictures=pictures)).pictures == {"f1.png": "a", "f3.jpg": "b"}
+    assert read_user(person(pictures=[])).pictures == {}
+    assert read_user(person(pictures=None)).pictures is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "remote_id", "reason"),
+    [
+        (None, None, "not an object"),
+        ([], None, "not an object"),
+        ("x", None, "not an object"),
+        ({}, None, "id is not"),
+        (person(id=None), None, "id is not"),
+        (person(id="03"), None, "id is not"),
+        (person(id=0), None, "id is not"),
+        (person(id=True), None, "id is not"),
+        (person(id=["3"]), None, "id is not"),
+        (person(id=2**63), None, "id is not"),
+        (person(email=None), 3, "email is missing"),
+        ({"id": "3", "username": "x", "firstname": "x", "lastname": "x"}, 3, "email is missing"),
+        (person(firstname=["A"]), 3, "firstname is neither"),
+        (person(city={"a": 1}), 3, "city is neither"),
+        (person(timecreated="yesterday"), 3, "timecreated is not a whole number"),
+        (person(timecreated=1.5), 3, "timecreated is not a whole number"),
+        (person(timecreated=""), 3, "timecreated is not a whole number"),
+        (person(deleted="yes"), 3, "deleted is"),
+        (person(deleted=2), 3, "deleted is neither 0 nor 1"),
+        (person(suspended="2"), 3, "suspended is neither 0 nor 1"),
+        (person(firstname="x" * 101), 3, "firstname has 101 characters, more than 100"),
+        (person(country="NZL"), 3, "country has 3 characters, more than 2"),
+        (person(description="x" * 10_000_000), 3, "description has 10000000 characters, more than 1000000"),
+        (person(username="x" * 10_000_000), 3, "username has 10000000 characters, more than 100"),
+        (person(pictures="x"), 3, "pictures is not an object"),
+        (person(pictures={"f1.png": ["x"]}), 3, "f1.png is not a text"),
+    ],
+)
+def test_a_bad_record_is_refused_with_its_reason(raw: object, remote_id: int | None, reason: str) -> None:
+    with pytest.raises(BadRecord, match=reason) as caught:
+        read_user(raw)
+    assert caught.value.remote_id == remote_id
+
+
+def test_texts_as_long_as_allowed_are_taken() -> None:
+    record = read_user(person(firstname="李" * 100, description="x" * MAX_LONG_TEXT, lastname="x\0" * 100))
+    assert record.values["firstname"] == "李" * 100
+    assert record.values["lastname"] == "x" * 100
+
+
+def test_a_reason_never_holds_the_value() -> None:
+    with pytest.raises(BadRecord) as caught:
+        read_user(person(password="hunter2" * 100))
+    assert "hunter2" not in str(caught.value)
+
+
+@given(JSON | st.dictionaries(st.sampled_from([*person(), "deleted", "picture", "pictures", "jobs"]), JSON))
+def test_reading_raises_nothing_but_bad_record(raw: object) -> None:
+    try:
+        record = read_user(raw)
+    except BadRecord:
+        return
+    assert record.id > 0
+
+
+@given(st.dictionaries(st.sampled_from([field.name for field in USER_FIELDS]), JSON), st.booleans())
+def test_what_was_read_can_be_sent_on_and_read_again(odd: dict[str, Any], single: bool) -> None:
+    try:
+        record = read_user(person() | odd)
+    except BadRecord:
+        return
+    written = write_user(record.values, version=2, pictures={} if single else None)
+    reread = read_user(written)
+    assert write_user(reread.values, version=2, pictures={} if single else None) == written
+    assert (reread.id, reread.deleted, reread.suspended) == (record.id, record.deleted, record.suspended)
+
+
+@given(JSON)
+def test_reading_a_list_raises_nothing_but_bad_reply(data: object) -> None:
+    for candidate in (data, {"users": data}):
+        try:
+            read_users(candidate)
+        except BadReply:
+            continue
