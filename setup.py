@@ -72,7 +72,8 @@ setup(
         # Pyramid imports pkg_resources, which setuptools 82 no longer has.
         "setuptools<82",
         "transaction>=4.0",
-        "urllib3>=2.2",
+        # Earlier ones read a line of a chunked reply into memory however long it is, and before 2.6 decode bombs.
+        "urllib3>=2.8",
         "waitress>=3.0.1",
         "zope.interface>=6.0",
         "zope.sqlalchemy>=3.1",

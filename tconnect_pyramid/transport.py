@@ -175,6 +175,16 @@ class _Wire(io.RawIOBase):
         super().close()
 
 
+class _Reader(io.BufferedReader):
+    """The same with a buffer, which never reads without end."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        # A chunk that says its size is -1 would be read into memory whole, however long.
+        if size is None or size < 0:
+            raise http.client.HTTPException
+        return super().read(size)
+
+
 class _DeadlineSocket:
     """As much of a socket as an HTTP connection uses, every wait of which ends at the deadline."""
 
@@ -183,7 +193,7 @@ class _DeadlineSocket:
         self._deadline = deadline
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Wire(self._sock, self._deadline))
+        return _Reader(_Wire(self._sock, self._deadline))
 
     def sendall(self, data: bytes) -> None:
         # Not the socket's own sendall: that of TLS applies its time limit to each piece.
@@ -251,12 +261,13 @@ class HttpTransport:
         self._check_idle()
         target = self._target(url)
         deadline = _Deadline(timeout)
+        body = write_form(form)
         connection = urllib3.connection.HTTPConnection(target.host, target.port)
         with closing(connection):
             # urllib3 is given the connected socket, never a name or an address to connect to.
             connection.sock = cast(socket.socket, _DeadlineSocket(self._connect(target, deadline), deadline))
             try:
-                return self._exchange(connection, target, write_form(form), deadline, limit)
+                return self._exchange(connection, target, body, limit)
             except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
                 # Not chained: these exceptions quote what the peer sent, and a logged trace would show it.
                 raise _exchange_failure(target, deadline, error) from None
@@ -358,7 +369,6 @@ class HttpTransport:
         connection: urllib3.connection.HTTPConnection,
         target: _Target,
         body: bytes,
-        deadline: _Deadline,
         limit: int,
     ) -> BinaryIO:
         connection.request(
@@ -388,7 +398,7 @@ class HttpTransport:
                 )
             if response.length_remaining is not None and response.length_remaining > limit:
                 raise target.error("size", _size_reason(limit))
-            return _spool(response, target, deadline, limit)
+            return _spool(response, target, limit)
 
 
 def call(
@@ -461,7 +471,7 @@ def _connect_one_of(
     raise target.error("connect", reason) from failure
 
 
-def _spool(response: urllib3.BaseHTTPResponse, target: _Target, deadline: _Deadline, limit: int) -> BinaryIO:
+def _spool(response: urllib3.BaseHTTPResponse, target: _Target, limit: int) -> BinaryIO:
     with ExitStack() as unfinished:
         spool = unfinished.enter_context(SpooledTemporaryFile(max_size=_MEMORY))
         size = 0
@@ -475,8 +485,6 @@ def _spool(response: urllib3.BaseHTTPResponse, target: _Target, deadline: _Deadl
                 raise target.error(
                     "size", f"this site could not store the reply in a temporary file ({_os_reason(error)})"
                 ) from error
-            # A small body can decode to a large one without a single wait for the peer.
-            deadline.remaining()
         spool.seek(0)
         unfinished.pop_all()
     return cast(BinaryIO, spool)
@@ -522,7 +530,7 @@ def _plain(text: str) -> str:
 
 def _is_host(netloc: str, host: str) -> bool:
     # The whole authority is matched, as urlsplit overlooks what stands around an address in brackets.
-    if re.fullmatch(r"[A-Za-z0-9._-]{1,253}(:[0-9]+)?", netloc):
+    if re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?(:[0-9]+)?", netloc):
         return True
     if not re.fullmatch(r"\[[0-9A-Fa-f:.]+\](:[0-9]+)?", netloc):
         return False

@@ -3,6 +3,7 @@ import gzip
 import resource
 import socket
 import ssl
+import threading
 import time
 import traceback
 import zlib
@@ -155,6 +156,14 @@ class TestNoReply:
             ),
             pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", id="chunks"),
             pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ns3cret\r\n", id="no-chunk"),
+            pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\ns3cret", id="no-size"),
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\ns3cret", id="no-size-5"
+            ),
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"s3cret" * 20_000,
+                id="long-chunk-line",
+            ),
             pytest.param(b"s3cret s3cret\r\n\r\n", id="no-http"),
             pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"s3cret" * 20_000 + b"\r\n\r\n", id="long-header"),
             pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: s3cret\r\n" * 200 + b"\r\n", id="many-headers"),
@@ -251,7 +260,11 @@ class TestTimeLimit:
 
 class TestSizeLimit:
     def test_announced_length(self) -> None:
-        assert failure_of(answering(reply(b"x" * 101)), limit=100).layer == "size"
+        def announce(conversation: Conversation) -> None:
+            conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n")
+            conversation.wait()
+
+        assert failure_of(announce, limit=100).layer == "size"
 
     def test_endless_body(self) -> None:
         def endless(conversation: Conversation) -> None:
@@ -306,6 +319,9 @@ class TestUrl:
             "https://[::g]/",
             "https://[1.2.3.4]/",
             "https://peer.example:/",
+            "https://peer..example/",
+            "https://.example/",
+            "https://./",
         ],
     )
     def test_what_is_no_url_of_a_peer(self, url: str) -> None:
@@ -318,6 +334,9 @@ class TestUrl:
         error = failure("http://127.0.0.1/", by=transport(allow_http=False))
         assert error.layer == "address"
         assert "tconnect.network.allow_http" in error.reason
+
+    def test_user_name_is_said_to_be_the_trouble(self) -> None:
+        assert "leave it out" in failure("https://user:s3cret@peer.example/").reason
 
     def test_query_is_not_shown(self) -> None:
         error = failure("https://10.0.0.1/sep.php?token=s3cret")
@@ -378,20 +397,45 @@ SPECIAL = {
 }
 
 
+class Names:
+    """A `socket.getaddrinfo` that a test tells what to answer."""
+
+    def __init__(self) -> None:
+        self.addresses: tuple[str, ...] = ()
+
+    def __call__(self, host: str, port: int, **hints: object) -> Any:
+        return resolving(*self.addresses)(host, port, **hints)
+
+
+@pytest.fixture(scope="module")
+def names() -> Names:
+    return Names()
+
+
+@pytest.fixture(scope="module")
+def careful(names: Names) -> HttpTransport:
+    """Return a transport that permits no private network; one for all, as loading the authorities takes a while."""
+    return HttpTransport(private_networks=[], allow_http=False, resolve=names)
+
+
 class TestAddress:
     @pytest.mark.parametrize(("address", "kind"), SPECIAL.items())
-    def test_special_address_is_refused_and_named(self, address: str, kind: str) -> None:
-        by = HttpTransport(private_networks=[], allow_http=False, resolve=resolving(address))
-        error = failure("https://peer.example/", by=by)
+    def test_special_address_is_refused_and_named(
+        self, address: str, kind: str, careful: HttpTransport, names: Names
+    ) -> None:
+        names.addresses = (address,)
+        error = failure("https://peer.example/", by=careful)
         assert error.layer == "address"
         assert kind in error.reason
         assert address in error.reason
         assert "tconnect.network.private" in error.reason
 
     @pytest.mark.parametrize("address", SPECIAL)
-    def test_network_that_the_error_proposes_permits_the_address(self, address: str) -> None:
-        by = HttpTransport(private_networks=[], allow_http=False, resolve=resolving(address))
-        proposed = failure("https://peer.example/", by=by).reason.split("for example ")[1].split(")")[0]
+    def test_network_that_the_error_proposes_permits_the_address(
+        self, address: str, careful: HttpTransport, names: Names
+    ) -> None:
+        names.addresses = (address,)
+        proposed = failure("https://peer.example/", by=careful).reason.split("for example ")[1].split(")")[0]
         assert special_kind(ip_address(address), [ip_network(proposed)]) is None
 
     @pytest.mark.parametrize(
@@ -449,9 +493,8 @@ class TestAddress:
             by = transport(resolve=resolving("127.0.0.2", "127.0.0.1"))
             assert fetch(f"http://peer.example:{peer.port}/", by=by) == BODY
 
-    @pytest.mark.parametrize("host", ["x" * 64 + ".example", "peer..example"])
-    def test_name_that_no_name_server_could_know(self, host: str) -> None:
-        assert failure(f"https://{host}/").layer == "dns"
+    def test_name_that_no_name_server_could_know(self) -> None:
+        assert failure(f"https://{'x' * 64}.example/").layer == "dns"
 
     def test_unknown_name(self) -> None:
         def unknown(*_args: object, **_hints: object) -> list[Any]:
@@ -505,6 +548,15 @@ class TestTls:
             assert fetch(f"https://peer.example:{peer.port}/", by=by) == BODY
         assert f"Host: peer.example:{peer.port}\r\n" in peer.requests[0][0]
 
+    def test_host_header_leaves_the_usual_port_out(self, tls: ssl.SSLContext, certificate: Path) -> None:
+        with http_peer(answering(reply(BODY)), tls=tls) as peer:
+
+            def elsewhere(host: str, _port: int, **hints: object) -> Any:
+                return resolving("127.0.0.1")(host, peer.port, **hints)
+
+            fetch("https://peer.example/", by=transport(ca_file=str(certificate), resolve=elsewhere))
+        assert "Host: peer.example\r\n" in peer.requests[0][0]
+
     def test_unknown_authority(self, tls: ssl.SSLContext) -> None:
         with http_peer(answering(reply(BODY)), tls=tls) as peer:
             error = failure(
@@ -525,10 +577,19 @@ class TestTls:
         assert peer.requests == []
 
     def test_peer_without_tls(self) -> None:
-        with http_peer(answering(reply(BODY))) as peer:
-            error = failure(f"https://127.0.0.1:{peer.port}/", timeout=1)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def speak_http() -> None:
+                with listener.accept()[0] as sock:
+                    sock.sendall(reply(b"", status="400 Bad Request"))
+                    sock.recv(2**16)
+
+            thread = threading.Thread(target=speak_http)
+            thread.start()
+            error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+            thread.join()
         assert error.layer == "tls"
-        assert "https" in error.reason
+        assert "does the peer speak https at this port" in error.reason
 
     def test_handshake_that_is_never_answered(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener, ends_within(1.5):
