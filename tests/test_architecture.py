@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         WIRING,
         "views tasks",
         "security",
-        "server client",
+        "server client people",
         "sessions",
         "delivery",
         "peers",
@@ -41,7 +41,7 @@ DEPTH = {room: depth for depth, row in enumerate(LAYERS) for room in row}
 
 # The rooms that may know of what a library is about; nobody else may import it.
 OUTSIDE: dict[str, tuple[str, str]] = {
-    "pyramid": ("views security tasks cli site __init__", "rules take values and never a request"),
+    "pyramid": ("views security wiring tasks cli site __init__", "rules take values and never a request"),
     "webob": ("views security", "rules take values and never a request"),
     "celery": ("tasks", "only tasks/ says when, how often and how many retries"),
     "kombu": ("tasks", "only tasks/ says when, how often and how many retries"),
@@ -62,7 +62,7 @@ PURE: dict[str, frozenset[str]] = {
     "protocol": frozenset({"msgspec"}),
 }
 
-RAW_SETTINGS = frozenset({"settings", WIRING, "site"})
+RAW_SETTINGS = frozenset({"settings", "wiring", "site"})
 
 
 @dataclass(frozen=True)

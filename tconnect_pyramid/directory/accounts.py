@@ -180,6 +180,21 @@ class Accounts:
             )
             session.execute(statement, rows)
 
+    def note_sign_in(self, session: Session, key: int, now: int) -> None:
+        """Keep when the account was first and last used; a table without these fields keeps nothing."""
+        current = self.fetch(session, [key], ("firstaccess", "currentlogin"))[key]
+        self.update(
+            session,
+            {
+                key: {
+                    "firstaccess": current["firstaccess"] or now,
+                    "lastaccess": now,
+                    "lastlogin": current["currentlogin"] or 0,
+                    "currentlogin": now,
+                }
+            },
+        )
+
     def mark_deleted(self, session: Session, keys: Iterable[int]) -> None:
         """Delete accounts as protocol 9 says: the row and the link stay, what made it usable goes.
 

@@ -1,0 +1,188 @@
+"""Connecting to a server: the invitation, the server's registration here, the daily handshake (protocol 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.errors import Conflict, NotFound, PeerError, Refused
+from tconnect_pyramid.models import ConnectionRequest, Server
+from tconnect_pyramid.peers import Credentials, ServerPeer, ask_server, call_server, server_peer
+from tconnect_pyramid.protocol import jsend, services, versions
+from tconnect_pyramid.protocol.services import Setup
+from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.secretbox import digest, new_token, same
+
+CLIENT_TYPES = {"lms": "totaralms", "social": "totarasocial"}
+"""What a site of each `tconnect.client.type` calls itself on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What an administrator of the server needs to add this site as a client."""
+
+    client_url: str
+    setup_secret: str = field(repr=False)
+
+
+def open_invitation(session: Session, context: Context, *, actor: str) -> Invitation:
+    """Invite a new server. Only one invitation is open at a time: the one that is open is given again.
+
+    Raises Conflict while the client role is disabled, as no server could then use it.
+    """
+    if not context.options(session).client_enabled:
+        raise Conflict("The client role of this site is not enabled: run `tconnect client enable` first.")
+    current = current_invitation(session, context)
+    if current is not None:
+        return current
+    secret = new_token()
+    session.add(
+        ConnectionRequest(
+            id=1, secret_hash=digest(secret), secret=context.box.seal(secret), timecreated=context.clock()
+        )
+    )
+    context.audit(session, actor, "client.connect")
+    return Invitation(context.settings.site_url, secret)
+
+
+def current_invitation(session: Session, context: Context) -> Invitation | None:
+    """The open invitation; it stays until it is used or cancelled."""
+    row = session.scalar(select(ConnectionRequest))
+    return None if row is None else Invitation(context.settings.site_url, context.box.open(row.secret))
+
+
+def cancel_invitation(session: Session, context: Context, *, actor: str) -> bool:
+    """Withdraw the open invitation; False when there is none."""
+    row = session.scalar(select(ConnectionRequest))
+    if row is None:
+        return False
+    session.delete(row)
+    context.audit(session, actor, "client.connect.cancel")
+    return True
+
+
+def answer_setup(context: Context, form: Mapping[str, str]) -> bytes:
+    """Answer a server that registers itself: the reply's body (protocol 3.3).
+
+    The server is called back before anything is stored, so that both sides know that both ways
+    work. A failed try leaves the invitation open.
+    """
+    try:
+        setup = _checked_setup(context, form)
+        version = versions.choose(setup.minapiversion, setup.maxapiversion)
+        if version is None:
+            raise services.api_version_not_supported()
+        refusal = _call_back(context, setup, version)
+        if refusal is not None:
+            return jsend.write(refusal)
+        _store(context, setup, version)
+    except Refused as refused:
+        return jsend.write(jsend.from_refusal(refused))
+    return jsend.write(jsend.Success())
+
+
+def handshake(context: Context, server_id: int) -> int:
+    """Agree with a server on the highest version both speak (protocol 10); gives that version.
+
+    Raises PeerError, NotFound, and Conflict when there is no version in common.
+    """
+    with context.reading() as session:
+        row = session.get(Server, server_id)
+        if row is None:
+            raise NotFound(f"There is no server with the id {server_id}.")
+        peer = server_peer(context.box, row)
+    clienttype = CLIENT_TYPES[context.settings.client_type]
+    offered = ask_server(context, peer, services.GET_API_VERSION, clienttype=clienttype)
+    if not isinstance(offered, dict):
+        raise Conflict(f"{peer.name} did not say which versions it speaks.")
+    lowest, highest = (canonical_int(offered.get(name)) for name in ("minapiversion", "maxapiversion"))
+    version = None if lowest is None or highest is None else versions.choose(lowest, highest)
+    if version is None:
+        raise Conflict(
+            f"{peer.name} speaks the versions {lowest} to {highest} of the protocol, this site "
+            f"{versions.MIN_VERSION} to {versions.MAX_VERSION}: there is none in common."
+        )
+    if version != peer.apiversion:
+        ask_server(context, peer, services.UPDATE_API_VERSION, apiversion=str(version), clienttype=clienttype)
+        with context.unit() as session:
+            server = session.get(Server, server_id)
+            if server is not None:
+                server.apiversion = version
+                server.timemodified = context.clock()
+    return version
+
+
+def _checked_setup(context: Context, form: Mapping[str, str]) -> Setup:
+    # The secret comes first: who does not have it learns nothing else.
+    secret = services.read_setupsecret(form)
+    with context.reading() as session:
+        expected = session.scalar(select(ConnectionRequest.secret_hash))
+        enabled = context.options(session).client_enabled
+        if expected is None or not same(expected, digest(secret)) or not enabled:
+            raise services.invalid_setup_secret()
+        setup = services.read_setup(form)
+        _refuse_duplicates(session, setup)
+    return setup
+
+
+def _refuse_duplicates(session: Session, setup: Setup) -> None:
+    # Servers that are being left count too: their accounts are still linked (protocol 3).
+    if session.scalar(select(Server.id).where(Server.idnumber == setup.serveridnumber)) is not None:
+        raise services.duplicate_server_idnumber()
+    if session.scalar(select(Server.id).where(Server.client_idnumber == setup.clientidnumber)) is not None:
+        raise services.duplicate_client_idnumber()
+
+
+def _call_back(context: Context, setup: Setup, version: int) -> jsend.Result | None:
+    peer = ServerPeer(
+        id=0,
+        name=setup.servername,
+        url=setup.serverurl,
+        idnumber=setup.serveridnumber,
+        apiversion=version,
+        credentials=Credentials(setup.serversecret),
+    )
+    try:
+        result = call_server(
+            context,
+            peer,
+            services.UPDATE_API_VERSION,
+            apiversion=str(version),
+            clienttype=CLIENT_TYPES[context.settings.client_type],
+        )
+    except PeerError as error:
+        return jsend.Error(f"the client could not call this server back: {error.reason}")
+    return None if isinstance(result, jsend.Success) else result
+
+
+def _store(context: Context, setup: Setup, version: int) -> None:
+    now = context.clock()
+    with context.unit() as session:
+        used = session.scalars(
+            # One statement decides who uses the invitation, when two servers try at once.
+            delete(ConnectionRequest)
+            .where(ConnectionRequest.secret_hash == digest(setup.setupsecret))
+            .returning(ConnectionRequest.id)
+        ).all()
+        if not used:
+            raise services.invalid_setup_secret()
+        _refuse_duplicates(session, setup)
+        session.add(
+            Server(
+                state="active",
+                name=setup.servername,
+                url=setup.serverurl,
+                idnumber=setup.serveridnumber,
+                server_secret=context.box.seal(setup.serversecret),
+                client_idnumber=setup.clientidnumber,
+                client_secret_hash=digest(setup.clientsecret),
+                apiversion=version,
+                timecreated=now,
+                timemodified=now,
+            )
+        )
+        context.audit(session, f"peer:{setup.serveridnumber}", "client.server.connected", setup.servername)

@@ -1,0 +1,80 @@
+"""The servers this site is a client of, and switching the client role on and off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.errors import NotFound
+from tconnect_pyramid.models import Server
+from tconnect_pyramid.options import set_option
+from tconnect_pyramid.protocol.values import canonical_int
+
+ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """A server as an administrator sees it; plain data without its secret."""
+
+    id: int
+    idnumber: str
+    state: str
+    name: str
+    url: str
+    client_idnumber: str
+    apiversion: int
+    comment: str
+    timecreated: int
+
+
+def list_servers(session: Session, *, active_only: bool = False) -> list[ServerView]:
+    """The servers in the order in which they were connected."""
+    statement = select(Server).order_by(Server.id)
+    if active_only:
+        statement = statement.where(Server.state == ACTIVE)
+    return [_view(row) for row in session.scalars(statement)]
+
+
+def find_server(session: Session, who: str) -> ServerView:
+    """The server with this id or serveridnumber. Raises NotFound."""
+    row = session.scalar(select(Server).where(or_(Server.idnumber == who, Server.id == canonical_int(who))))
+    if row is None:
+        raise NotFound(f"There is no server {who!r}; `tconnect client server list` shows them.")
+    return _view(row)
+
+
+def edit_server(
+    session: Session, context: Context, server_id: int, *, comment: str, actor: str
+) -> ServerView:
+    """Change what this site notes of a server. Raises NotFound."""
+    row = session.get(Server, server_id)
+    if row is None:
+        raise NotFound(f"There is no server with the id {server_id}.")
+    row.comment = comment
+    row.timemodified = context.clock()
+    context.audit(session, actor, "client.server.edit", row.idnumber)
+    return _view(row)
+
+
+def enable(session: Session, context: Context, on: bool, *, actor: str) -> None:
+    """Switch the client role on or off. Raises Conflict when the ini fixes it."""
+    set_option(session, context.settings, "client.enabled", "true" if on else "false", context.clock())
+    context.audit(session, actor, "client.enable" if on else "client.disable")
+
+
+def _view(row: Server) -> ServerView:
+    return ServerView(
+        id=row.id,
+        idnumber=row.idnumber,
+        state=row.state,
+        name=row.name,
+        url=row.url,
+        client_idnumber=row.client_idnumber,
+        apiversion=row.apiversion,
+        comment=row.comment,
+        timecreated=row.timecreated,
+    )

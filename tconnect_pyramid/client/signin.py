@@ -1,0 +1,236 @@
+"""Single sign-on as seen from the client: sending a browser to a server and taking it back (protocol 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid import sessions
+from tconnect_pyramid.client import people
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import AccountView
+from tconnect_pyramid.errors import BadRecord, NotFound, PeerError, SignInFailed
+from tconnect_pyramid.models import Link, Server, ServerSession, SignInRequest
+from tconnect_pyramid.peers import ServerPeer, ask_server, server_peer
+from tconnect_pyramid.protocol import paths, services
+from tconnect_pyramid.protocol.users import UserRecord, read_user
+from tconnect_pyramid.protocol.values import is_token
+from tconnect_pyramid.secretbox import digest, new_token, same
+
+
+@dataclass(frozen=True, slots=True)
+class GoHome:
+    """Nothing to do here; `already_signed_in` when the person is told that they are signed in."""
+
+    already_signed_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The sign-on did not succeed: what to tell the person, and with which server to try again."""
+
+    title: str
+    message: str
+    server_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The person is signed in: the browser's new id, as whom, and the page first asked for."""
+
+    browser_id: str
+    account_key: int
+    wanted: str
+
+
+Outcome = GoHome | Failed | Arrived
+
+
+def start(context: Context, server_id: int | None, browser_id: str, wanted: str) -> str | None:
+    """The address at the server to send this browser to; None when there is nothing to start.
+
+    `wanted`: the path of this site to show after sign-in, empty for the home page. A request of the
+    same browser and server is reused while it is young (protocol 7.1).
+    """
+    with context.unit() as session:
+        server = None if server_id is None else session.get(Server, server_id)
+        if server is None or server.state != "active" or not context.options(session).client_enabled:
+            return None
+        token = _request_token(session, context, server.id, browser_id, wanted)
+        query = urlencode({"clientidnumber": server.client_idnumber, "requesttoken": token})
+        return f"{paths.join(server.url, paths.SSO_REQUEST)}?{query}"
+
+
+def finish(context: Context, query: Mapping[str, str], browser_id: str | None, *, signed_in: bool) -> Outcome:
+    """Take back a browser that a server sent here.
+
+    `query`: the parameters of its address; `browser_id`: what its cookie says, if anything;
+    `signed_in`: somebody is signed in here in this browser by now.
+    """
+    clientidnumber = query.get("clientidnumber", "")
+    requesttoken = query.get("requesttoken", "")
+    if not is_token(clientidnumber) or not is_token(requesttoken):
+        return GoHome()
+    with context.unit() as session:
+        server = session.scalar(select(Server).where(Server.client_idnumber == clientidnumber))
+        if server is None or server.state != "active" or not context.options(session).client_enabled:
+            return GoHome()
+        used = session.execute(
+            # Used up on first sight, whatever comes of it; of two browsers only one gets the row.
+            delete(SignInRequest)
+            .where(SignInRequest.token_hash == digest(requesttoken), SignInRequest.server_id == server.id)
+            .returning(SignInRequest.browser_hash, SignInRequest.timecreated, SignInRequest.wanted)
+        ).first()
+        peer = server_peer(context.box, server)
+    if used is None:
+        return GoHome()
+    try:
+        _check_request(context, used.browser_hash, used.timecreated, browser_id, query)
+        if signed_in:
+            return GoHome(already_signed_in=True)
+        ssotoken = query.get("ssotoken", "")
+        record = _person_of(context, peer, ssotoken)
+        new_browser_id, account_key = _sign_in(context, peer, record, ssotoken)
+    except SignInFailed as failure:
+        title = "Log in cancelled" if query.get("result") == "cancel" else "Single sign-on failed"
+        return Failed(title, str(failure), peer.id)
+    return Arrived(new_browser_id, account_key, used.wanted)
+
+
+def refresh_person(context: Context, server_id: int, person_id: int) -> AccountView | None:
+    """Bring the account of one person up to date (protocol 7.8); None when the server has nobody to send.
+
+    Raises PeerError, NotFound for an unknown server or person, and BadRecord.
+    """
+    with context.reading() as session:
+        server = session.get(Server, server_id)
+        if server is None:
+            raise NotFound(f"There is no server with the id {server_id}.")
+        if session.get(Link, (person_id, server_id)) is None:
+            raise NotFound(f"Nobody here is linked to the person {person_id} of {server.name}.")
+        peer = server_peer(context.box, server)
+    data = ask_server(context, peer, services.GET_USER, userid=str(person_id))
+    raw = data.get("user") if isinstance(data, dict) else None
+    if raw is None:
+        return None
+    record = read_user(raw)
+    if record.id != person_id:
+        raise BadRecord(record.id, f"{peer.name} sent the person {record.id} instead of {person_id}")
+    if record.deleted:
+        return None
+    with context.unit() as session:
+        key = people.keep_person(session, context, peer, record)
+        return context.accounts.view(session, key)
+
+
+def _request_token(session: Session, context: Context, server_id: int, browser_id: str, wanted: str) -> str:
+    now = context.clock()
+    request = session.scalar(
+        select(SignInRequest).where(
+            SignInRequest.browser_hash == digest(browser_id), SignInRequest.server_id == server_id
+        )
+    )
+    if request is not None and now - request.timecreated < context.settings.request_timeout:
+        request.wanted = wanted
+        return context.box.open(request.token)
+    if request is not None:
+        session.delete(request)
+        session.flush()
+    token = new_token()
+    session.add(
+        SignInRequest(
+            token_hash=digest(token),
+            token=context.box.seal(token),
+            server_id=server_id,
+            browser_hash=digest(browser_id),
+            wanted=wanted,
+            timecreated=now,
+        )
+    )
+    return token
+
+
+def _check_request(
+    context: Context, browser_hash: str, began: int, browser_id: str | None, query: Mapping[str, str]
+) -> None:
+    if browser_id is None or not same(browser_hash, digest(browser_id)):
+        raise SignInFailed(
+            "This log in was begun in another browser, or this browser does not keep cookies. "
+            "Begin it again here."
+        )
+    if context.clock() - began > context.settings.request_timeout:
+        raise SignInFailed("The log in took too long. Begin it again.")
+    match query.get("result"):
+        case "success":
+            return
+        case "cancel":
+            raise SignInFailed("You did not log in.")
+        case _:
+            raise SignInFailed(
+                "The other site could not log you in here. You may not have access to this site; "
+                "if you think you should, ask its administrator."
+            )
+
+
+def _person_of(context: Context, peer: ServerPeer, ssotoken: str) -> UserRecord:
+    if not is_token(ssotoken):
+        raise SignInFailed(f"{peer.name} did not say who you are. Try again.")
+    try:
+        record = read_user(ask_server(context, peer, services.GET_SSO_USER, ssotoken=ssotoken))
+    except PeerError as error:
+        if error.layer == "refused":
+            raise SignInFailed(f"{peer.name} did not confirm your log in. Try again.") from error
+        raise SignInFailed(
+            f"{peer.name} could not be reached to confirm your log in. Try again later."
+        ) from error
+    except BadRecord as error:
+        raise SignInFailed(
+            f"{peer.name} sent details of your account that this site cannot use ({error.reason}). "
+            "Tell the administrator of this site."
+        ) from error
+    if record.deleted or record.suspended:
+        raise SignInFailed(f"Your account at {peer.name} is not in use any more.")
+    return record
+
+
+def _sign_in(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: str) -> tuple[str, int]:
+    try:
+        return _sign_in_once(context, peer, record, ssotoken)
+    except IntegrityError:
+        # The same person arrived in two browsers, or with the users sync, at the same moment: by
+        # now the account is there.
+        return _sign_in_once(context, peer, record, ssotoken)
+
+
+def _sign_in_once(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: str) -> tuple[str, int]:
+    now = context.clock()
+    browser_id = sessions.new_browser_id()
+    with context.unit() as session:
+        try:
+            key = people.keep_person(session, context, peer, record)
+        except BadRecord as error:
+            raise SignInFailed(
+                f"No account could be made for you here: {error.reason}. Tell the administrator of this site."
+            ) from error
+        account = context.accounts.view(session, key)
+        if account is None or account.suspended:
+            raise SignInFailed("Your account on this site is suspended. Ask its administrator.")
+        signin_id = sessions.start(session, browser_id, key, now)
+        session.add(
+            ServerSession(
+                token_hash=digest(ssotoken),
+                token=context.box.seal(ssotoken),
+                server_id=peer.id,
+                signin_id=signin_id,
+                person_id=record.id,
+                account_key=key,
+                timecreated=now,
+            )
+        )
+        context.accounts.note_sign_in(session, key, now)
+    return browser_id, key

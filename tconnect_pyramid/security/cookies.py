@@ -1,0 +1,55 @@
+"""The cookie that carries a browser's random id, signed by us and independent of any session factory."""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import urlsplit
+
+from pyramid.request import Request
+from webob.cookies import make_cookie
+
+from tconnect_pyramid.settings import Settings
+
+PURPOSE = "browser id"
+
+Headers = list[tuple[str, str]]
+
+
+def site_hash(site_url: str) -> str:
+    """A short hash for names of cookies: cookies ignore ports, and two sites on one host must not share one."""
+    return hashlib.sha256(site_url.encode()).hexdigest()[:10]
+
+
+def cookie_name(settings: Settings) -> str:
+    """The name of this site's cookie."""
+    return f"tconnect_{site_hash(settings.site_url)}"
+
+
+def read_browser_id(request: Request) -> str | None:
+    """The browser's id, or None without a cookie that we have signed."""
+    signed = request.cookies.get(cookie_name(request.tconnect.settings))
+    return None if not signed else request.tconnect.box.verify(signed, PURPOSE)
+
+
+def set_browser_id(request: Request, browser_id: str) -> Headers:
+    """Headers that give the browser this id, until it is closed."""
+    return _cookie(request.tconnect.settings, request.tconnect.box.sign(browser_id, PURPOSE))
+
+
+def forget_browser_id(request: Request) -> Headers:
+    """Headers that take the id away."""
+    return _cookie(request.tconnect.settings, None)
+
+
+def _cookie(settings: Settings, value: str | None) -> Headers:
+    parts = urlsplit(settings.site_url)
+    header = make_cookie(
+        cookie_name(settings),
+        value,
+        path=f"{parts.path}/" if parts.path else "/",
+        secure=parts.scheme == "https",
+        httponly=True,
+        # Strict would lose the cookie on the way back from the other site (protocol 7.4).
+        samesite="Lax",
+    )
+    return [("Set-Cookie", header)]

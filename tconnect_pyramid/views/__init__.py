@@ -1,0 +1,36 @@
+"""Every route of the add-on on one screen, and how its views are guarded."""
+
+from __future__ import annotations
+
+from pyramid.config import Configurator
+
+from tconnect_pyramid.protocol import paths
+from tconnect_pyramid.views import deriver, services, sso
+
+
+def includeme(config: Configurator) -> None:
+    """Add the routes and views of both roles.
+
+    Each view declares with `tconnect_view` what it is: a `service` that a peer calls (it answers
+    JSend with status 200 whatever happens) or a `page` that a browser is sent to (GET only).
+    """
+    config.include(deriver)
+    config.add_static_view("tconnect-static", "tconnect_pyramid:static", cache_max_age=3600)
+
+    config.add_route("tconnect.server.sep", paths.SERVER_SEP)
+    config.add_view(services.server_sep, route_name="tconnect.server.sep", tconnect_view="service")
+
+    config.add_route("tconnect.server.sso_request", paths.SSO_REQUEST)
+    config.add_view(sso.sso_request, route_name="tconnect.server.sso_request", tconnect_view="page")
+
+    config.add_route("tconnect.client.setup", paths.CLIENT_SETUP)
+    config.add_view(services.client_setup, route_name="tconnect.client.setup", tconnect_view="service")
+
+    config.add_route("tconnect.client.sep", paths.CLIENT_SEP)
+    config.add_view(services.client_sep, route_name="tconnect.client.sep", tconnect_view="service")
+
+    config.add_route("tconnect.client.sso_start", paths.SSO_START)
+    config.add_view(sso.sso_start, route_name="tconnect.client.sso_start", tconnect_view="page")
+
+    config.add_route("tconnect.client.sso_finish", paths.SSO_FINISH)
+    config.add_view(sso.sso_finish, route_name="tconnect.client.sso_finish", tconnect_view="page")

@@ -1,0 +1,174 @@
+"""From a Pyramid registry to a site's `Context`: the directives of a host, and what follows from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyramid.config import PHASE3_CONFIG, Configurator
+from pyramid.registry import Registry
+from pyramid.request import Request
+from sqlalchemy import Engine, create_engine, make_url
+
+from tconnect_pyramid import sqlite
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.database import Database
+from tconnect_pyramid.directory.accounts import Accounts
+from tconnect_pyramid.directory.columnmap import ColumnMap, own_accounts
+from tconnect_pyramid.errors import ConfigurationProblem
+from tconnect_pyramid.interfaces import Clock, IContext, ITransport, Transport
+from tconnect_pyramid.secretbox import SecretBox
+from tconnect_pyramid.settings import Settings, expand, read_settings
+from tconnect_pyramid.transport import HttpTransport
+
+AFTER_ALL_DIRECTIVES = PHASE3_CONFIG + 10
+
+
+class Directed:
+    """What a host has said by directives, until the context is built from it."""
+
+    def __init__(self) -> None:
+        self.columns: ColumnMap | None = None
+        self.engine: Engine | None = None
+        self.transport: Transport | None = None
+        self.clock: Clock | None = None
+        self.login_route: str | None = None
+
+
+def includeme(config: Configurator) -> None:
+    """Add the directives, and build the site's context once all of them have been heard."""
+    config.registry["tconnect.directed"] = Directed()
+    for directive in (
+        set_tconnect_accounts,
+        set_tconnect_dbsession,
+        set_tconnect_login_route,
+        set_tconnect_transport,
+        set_tconnect_clock,
+    ):
+        config.add_directive(directive.__name__, directive)
+    config.add_request_method(lambda request: context_of(request.registry), "tconnect", reify=True)
+    config.action("tconnect context", lambda: _register_context(config.registry), order=AFTER_ALL_DIRECTIVES)
+
+
+def context_of(registry: Registry) -> Context:
+    """The context of a configured site. Raises ConfigurationProblem when the add-on was not included."""
+    context = registry.queryUtility(IContext)
+    if context is None:
+        raise ConfigurationProblem(
+            ['This application does not include tconnect_pyramid: call config.include("tconnect_pyramid").']
+        )
+    return context  # type: ignore[no-any-return]
+
+
+def login_route(request: Request) -> str | None:
+    """The name of the route where people log in to this site, if the host has said so."""
+    return request.registry["tconnect.directed"].login_route  # type: ignore[no-any-return]
+
+
+def set_tconnect_accounts(
+    config: Configurator, mapped_class: type[Any], *, fields: Mapping[str, Any], defaults: Any = None
+) -> None:
+    """Use the host's own mapped class as the account table.
+
+    `fields`: standard field -> column attribute or `directory.columnmap.Mapped`; `defaults`: values
+    for the class's other columns that may not be NULL. Raises ConfigurationProblem naming what is wrong.
+    """
+    columns = ColumnMap(mapped_class, fields, defaults)
+    _direct(config, "accounts", "columns", columns, mapped_class.__name__)
+
+
+def set_tconnect_dbsession(config: Configurator, factory: Any) -> None:
+    """Use the host's engine: `factory` is its sessionmaker (or the engine itself)."""
+    engine = factory if isinstance(factory, Engine) else factory.kw.get("bind")
+    if not isinstance(engine, Engine):
+        raise ConfigurationProblem(["set_tconnect_dbsession: give a sessionmaker bound to an engine."])
+    _direct(config, "dbsession", "engine", engine, str(engine.url))
+
+
+def set_tconnect_login_route(config: Configurator, name: str) -> None:
+    """Name the route of the host's login page. It is given `?next=<own path>` and should honour it."""
+    _direct(config, "login_route", "login_route", name, name)
+
+
+def set_tconnect_transport(config: Configurator, transport: Transport) -> None:
+    """Replace the way calls reach peers (tests wire two sites of one process together by it)."""
+    _direct(config, "transport", "transport", transport, type(transport).__name__)
+
+
+def set_tconnect_clock(config: Configurator, clock: Clock) -> None:
+    """Replace the clock: a callable that gives Unix seconds."""
+    _direct(config, "clock", "clock", clock, repr(clock))
+
+
+def _direct(config: Configurator, directive: str, attribute: str, value: Any, title: str) -> None:
+    directed = config.registry["tconnect.directed"]
+    introspectable = config.introspectable("tconnect_pyramid", directive, title, f"set_tconnect_{directive}")
+    config.action(
+        f"tconnect {directive}",
+        lambda: setattr(directed, attribute, value),
+        introspectables=(introspectable,),
+    )
+
+
+def _register_context(registry: Registry) -> None:
+    directed: Directed = registry["tconnect.directed"]
+    settings = read_settings({name: str(value) for name, value in registry.settings.items()})
+    database = Database(directed.engine or _engine(registry))
+    context = Context(
+        settings=settings,
+        database=database,
+        accounts=Accounts(directed.columns or own_accounts()),
+        box=SecretBox(settings.secret_keys),
+        clock=directed.clock or _now,
+        transport=directed.transport or _transport(settings, database),
+    )
+    registry.registerUtility(context, IContext)
+    registry.registerUtility(context.transport, ITransport)
+
+
+def _engine(registry: Registry) -> Engine:
+    factory = registry.get("dbsession_factory")
+    if factory is not None:
+        # Where Pyramid's cookiecutter keeps the session factory.
+        engine = factory.kw.get("bind")
+        if isinstance(engine, Engine):
+            return engine
+    url = expand(registry.settings.get("sqlalchemy.url", ""))
+    if not url:
+        raise ConfigurationProblem(
+            [
+                (
+                    "No database: set sqlalchemy.url in the ini file, or call config.set_tconnect_dbsession("
+                    "session_factory)."
+                )
+            ]
+        )
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        database = make_url(url).database
+        if database:
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        sqlite.configure(engine)
+    return engine
+
+
+def _transport(settings: Settings, database: Database) -> HttpTransport:
+    if settings.development:
+        # A call with a transaction open is a mistake in the code: found here, not in production.
+        return HttpTransport(
+            private_networks=settings.private_networks,
+            allow_http=settings.allow_http,
+            ca_file=settings.ca_file,
+            check_idle=database.assert_idle,
+        )
+    return HttpTransport(
+        private_networks=settings.private_networks,
+        allow_http=settings.allow_http,
+        ca_file=settings.ca_file,
+    )
+
+
+def _now() -> int:
+    return int(time.time())
