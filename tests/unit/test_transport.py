@@ -83,7 +83,7 @@ class TestReply:
     def test_host_header_of_an_ipv6_literal_has_its_brackets(self) -> None:
         with http_peer(answering(reply(BODY))) as peer:
             fetch(f"http://[2600::1]:{peer.port}/", by=transport(resolve=resolving("127.0.0.1")))
-        assert f"Host: [2600::1]:{peer.port}\r\n" in peer.requests[0][0]
+        assert f"\r\nHost: [2600::1]:{peer.port}\r\n" in peer.requests[0][0]
 
     @pytest.mark.parametrize(
         ("encoding", "encode"),
@@ -546,7 +546,7 @@ class TestTls:
         by = transport(ca_file=str(certificate), resolve=resolving("127.0.0.1"), allow_http=False)
         with http_peer(answering(reply(BODY)), tls=tls) as peer:
             assert fetch(f"https://peer.example:{peer.port}/", by=by) == BODY
-        assert f"Host: peer.example:{peer.port}\r\n" in peer.requests[0][0]
+        assert f"\r\nHost: peer.example:{peer.port}\r\n" in peer.requests[0][0]
 
     def test_host_header_leaves_the_usual_port_out(self, tls: ssl.SSLContext, certificate: Path) -> None:
         with http_peer(answering(reply(BODY)), tls=tls) as peer:
@@ -555,7 +555,7 @@ class TestTls:
                 return resolving("127.0.0.1")(host, peer.port, **hints)
 
             fetch("https://peer.example/", by=transport(ca_file=str(certificate), resolve=elsewhere))
-        assert "Host: peer.example\r\n" in peer.requests[0][0]
+        assert "\r\nHost: peer.example\r\n" in peer.requests[0][0]
 
     def test_unknown_authority(self, tls: ssl.SSLContext) -> None:
         with http_peer(answering(reply(BODY)), tls=tls) as peer:
