@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         WIRING,
         "views tasks",
         "security",
+        "wiring",
         "server client people",
         "sessions",
         "delivery",
@@ -251,7 +252,7 @@ def test_each_rule_finds_what_it_is_for(rule, room, source):
         (libraries_of_others, "transport", "import urllib3\nimport socket"),
         (libraries_of_others, "client", "from urllib.parse import urlsplit"),
         (impure_imports, "protocol", "import json, msgspec\nfrom tconnect_pyramid.errors import BadReply"),
-        (readers_of_raw_settings, WIRING, "config.registry.settings"),
+        (readers_of_raw_settings, "wiring", "config.registry.settings"),
         (readers_of_raw_settings, "server", "context.settings.site_url"),
     ],
 )
