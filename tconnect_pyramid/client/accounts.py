@@ -1,0 +1,217 @@
+"""What a person's record makes of the local account (protocol 9). Pure rules: nothing is read or stored.
+
+Values are those of standard fields (`directory.columnmap.STANDARD_FIELDS`), whoever's table keeps them.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import nh3
+from sqlalchemy import BigInteger, Integer, String
+
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, Mapped
+from tconnect_pyramid.directory.countries import COUNTRIES
+from tconnect_pyramid.protocol.users import UserRecord
+
+AUTH = "connect"
+"""The auth method of every account that came from a server."""
+GUEST = "guest"
+"""The user name that is never synchronised."""
+
+LANGUAGES = frozenset({"en", "de"})
+SITE_LANGUAGE = "en"
+SITE_CALENDAR = "gregorian"
+SITE_THEME = ""
+
+MAX_HASH_COST = 14
+"""A hash that takes longer to check would let a peer slow this site down."""
+
+NAMES = ("firstname", "lastname", "firstnamephonetic", "lastnamephonetic", "middlename", "alternatename")
+
+# Ids, times, access data, agreements, rights and what another rule brings: never taken from a record.
+NOT_COPIED = frozenset(
+    {
+        "id",
+        "mnethostid",
+        "timecreated",
+        "timemodified",
+        "firstaccess",
+        "lastaccess",
+        "lastlogin",
+        "currentlogin",
+        "lastip",
+        "policyagreed",
+        "totarasync",
+        "trustbitmask",
+        "idnumber",
+        "picture",
+        "admin",
+    }
+)
+# The person's own business here, or another rule's, once the account exists.
+ONLY_AT_CREATION = frozenset(
+    {"username", "suspended", "deleted", "emailstop", "lang", "maildigest", "autosubscribe", "trackforums"}
+)
+
+_HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+_SMALL_INT = 2**31 - 1
+_KNOWN_COUNTRIES = frozenset(COUNTRIES)
+
+
+def link_username(person_id: int, serveridnumber: str) -> str:
+    """The user name of the account of a server's person."""
+    return f"tc_{person_id}_{serveridnumber}"
+
+
+def new_account(record: UserRecord, serveridnumber: str, now: int) -> dict[str, Any]:
+    """All standard fields of an account that is created for a person; what was not sent has its default.
+
+    `now` in Unix seconds becomes the times of creation and change.
+    """
+    return {
+        **STANDARD_FIELDS,
+        **_copied(record),
+        "username": link_username(record.id, serveridnumber),
+        "suspended": int(record.suspended),
+        "deleted": 0,
+        "timecreated": now,
+        "timemodified": now,
+    }
+
+
+def synced_values(record: UserRecord) -> dict[str, Any]:
+    """What an account that exists must have; fields that are not in it are left alone."""
+    return {name: value for name, value in _copied(record).items() if name not in ONLY_AT_CREATION}
+
+
+def signed_in_values(record: UserRecord) -> dict[str, Any]:
+    """What a sign-in brings: the same fields as the users sync, so that neither ever undoes the other."""
+    return synced_values(record)
+
+
+def revived_account(
+    record: UserRecord, serveridnumber: str, now: int, *, stays_suspended: bool = False
+) -> dict[str, Any]:
+    """What a deleted account is given when its person is there again.
+
+    `stays_suspended`: it had been suspended here by hand, which only a hand lifts again.
+    """
+    return {
+        **synced_values(record),
+        "username": link_username(record.id, serveridnumber),
+        "suspended": int(record.suspended or stays_suspended),
+        "deleted": 0,
+        "timemodified": now,
+    }
+
+
+def differences(
+    columns: ColumnMap,
+    current: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    stored: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The wanted values that must be written, none when the account is as it should be.
+
+    `current`: the account's standard fields. `stored`: attributes of its row as they are, for columns
+    that several fields share, see `shared_columns`. A field that cannot be read back is written only
+    along with another change: nobody can tell whether it differs.
+    """
+    kept = {name: value for name, value in wanted.items() if columns.keeps(name)}
+    changed = {
+        name: value
+        for name, value in kept.items()
+        if columns.read(name) is not None and current[name] != value
+    }
+    for where in _shared(columns):
+        together = {name: wanted[name] for name in where.fields if name in wanted}
+        if len(together) < len(where.fields):
+            continue
+        differs = stored is not None and any(stored[name] != v for name, v in where.write(together).items())
+        if differs or changed.keys() & together.keys():
+            changed.update(together)
+    if changed:
+        changed.update({name: value for name, value in kept.items() if columns.read(name) is None})
+    return changed
+
+
+def shared_columns(columns: ColumnMap) -> tuple[str, ...]:
+    """The attributes that hold several standard fields at once, such as a full name."""
+    return tuple(
+        {name: None for where in _shared(columns) for name in where.write(dict.fromkeys(where.fields, ""))}
+    )
+
+
+def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> str | None:
+    """Why the account table cannot hold these values, or None when it can.
+
+    A single value that the database refuses would end the whole run. The reason names no value.
+    """
+    for name, value in values.items():
+        where = columns.fields.get(name)
+        if where is None or isinstance(where, Mapped):
+            continue
+        kind = where.type
+        if isinstance(kind, String) and kind.length and isinstance(value, str) and len(value) > kind.length:
+            return (
+                f"{name} has {len(value)} characters, more than the {kind.length} that an account here holds"
+            )
+        if (
+            isinstance(kind, Integer)
+            and not isinstance(kind, BigInteger)
+            and isinstance(value, int)
+            and value > _SMALL_INT
+        ):
+            return f"{name} is a larger number than an account here holds"
+    return None
+
+
+def plain_name(text: str) -> str:
+    """A name without tags; what merely looks like the beginning of one stays."""
+    if "<" not in text and "&" not in text:
+        return text
+    return html.unescape(nh3.clean(text, tags=set()))
+
+
+def clean_html(text: str) -> str:
+    """HTML of a peer without anything that could run or disturb the page it is shown on."""
+    return nh3.clean(text) if text else text
+
+
+def acceptable_hash(value: object) -> bool:
+    """Whether a received password hash is one that this site would ever check."""
+    match = _HASH.fullmatch(value) if isinstance(value, str) else None
+    return match is not None and int(match[1]) <= MAX_HASH_COST
+
+
+def _copied(record: UserRecord) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        name: value
+        for name, value in record.values.items()
+        if name in STANDARD_FIELDS and name not in NOT_COPIED
+    }
+    values.update(auth=AUTH, confirmed=1)
+    for name in NAMES:
+        if isinstance(values.get(name), str):
+            values[name] = plain_name(values[name])
+    if isinstance(values.get("description"), str):
+        values["description"] = clean_html(values["description"])
+    if not acceptable_hash(values.get("password")):
+        values.pop("password", None)
+    if values.get("country") not in _KNOWN_COUNTRIES and "country" in values:
+        values["country"] = ""
+    if values.get("lang") not in LANGUAGES and "lang" in values:
+        values["lang"] = SITE_LANGUAGE
+    if "theme" in values:
+        values["theme"] = SITE_THEME
+    if "calendartype" in values:
+        values["calendartype"] = SITE_CALENDAR
+    return values
+
+
+def _shared(columns: ColumnMap) -> list[Mapped]:
+    return [where for where in columns.fields.values() if isinstance(where, Mapped) and where.fields]
