@@ -1,0 +1,57 @@
+"""What keeping the directory needs of the site around it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.directory.accounts import Accounts
+from tconnect_pyramid.errors import InvalidInput
+from tconnect_pyramid.interfaces import Clock
+
+
+class Surroundings(Protocol):
+    """As much of a site's context as this room may know; `context.Context` is one."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts that may be members."""
+        ...  # pragma: no cover
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the time in Unix seconds."""
+        ...  # pragma: no cover
+
+    def audit(self, session: Session, actor: str, action: str, subject: str = "", **detail: object) -> None:
+        """Write down who did what."""
+        ...  # pragma: no cover
+
+
+def line(field: str, text: str, limit: int, *, needed: bool = False) -> str:
+    """A value of one line without blanks around it. Raises InvalidInput when it cannot be stored as it is."""
+    value = text.strip()
+    if needed and not value:
+        raise InvalidInput(field, f"{field}: is empty; give it a value.")
+    if len(value) > limit:
+        raise InvalidInput(field, f"{field}: has {len(value)} characters; at most {limit} are possible.")
+    if not value.isprintable():
+        raise InvalidInput(
+            field, f"{field}: has line ends or other invisible characters; write it on one line."
+        )
+    return value
+
+
+def as_id(who: str) -> int | None:
+    """The id that `who` may be: up to 18 digits; else None."""
+    return int(who) if who.isascii() and who.isdigit() and len(who) <= 18 else None  # noqa: PLR2004 - surely 64 bits
+
+
+def known_members(session: Session, around: Surroundings, keys: list[int]) -> list[int]:
+    """The keys, each once. Raises InvalidInput when one is no account or a deleted one."""
+    found = around.accounts.fetch(session, keys, ("deleted",))
+    for key in keys:
+        if key not in found or found[key]["deleted"]:
+            raise InvalidInput("member", f"There is no account with the id {key}, or it is deleted.")
+    return list(dict.fromkeys(keys))

@@ -1,0 +1,311 @@
+"""Keeping accounts by hand: the rules behind the `user` commands, the login page and the profile page.
+
+What a sync decides about accounts lives in the client role; this is what administrators and people
+themselves may do. Every change leaves an audit row in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import nh3
+from sqlalchemy import String, select, update
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid import sessions
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import VIEW_FIELDS, AccountView, as_view
+from tconnect_pyramid.directory.passwords import check_password, hash_password
+from tconnect_pyramid.directory.surroundings import line
+from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
+from tconnect_pyramid.models import Account, Link, Server
+
+LOCAL = "manual"
+"""The auth method of accounts that have their password here."""
+CONNECT = "connect"
+"""The auth method of accounts whose password is at a server (protocol 9)."""
+
+# Names that the protocol gives to accounts itself (protocol 9): nobody may take one by hand.
+RESERVED_BEGINNINGS = ("deleted_", "tc_")
+GUEST = "guest"
+
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_CODE = re.compile(r"[A-Za-z0-9_\-]*")
+_WEB = re.compile(r"https?://[^\s<>\"]+")
+
+# Numbers that a person or an administrator chooses, with their greatest value.
+CHOICES: Mapping[str, int] = {
+    "emailstop": 1,
+    "mailformat": 1,
+    "maildigest": 2,
+    "maildisplay": 2,
+    "autosubscribe": 1,
+    "trackforums": 1,
+}
+LINES = (
+    "idnumber",
+    "firstname",
+    "lastname",
+    "email",
+    "icq",
+    "skype",
+    "yahoo",
+    "aim",
+    "msn",
+    "phone1",
+    "phone2",
+    "institution",
+    "department",
+    "address",
+    "city",
+    "country",
+    "lang",
+    "calendartype",
+    "theme",
+    "timezone",
+    "url",
+    "imagealt",
+    "lastnamephonetic",
+    "firstnamephonetic",
+    "middlename",
+    "alternatename",
+)
+EDITABLE = (*LINES, "description", *CHOICES)
+"""What `edit_person` changes. The rest has a function of its own or is nobody's to change."""
+
+LENGTHS: Mapping[str, int] = {
+    column.key: column.type.length
+    for column in Account.__table__.columns
+    if isinstance(column.type, String) and column.type.length is not None
+}
+"""The greatest number of characters of each field that has one (protocol 6)."""
+
+# What later updates from a server leave alone (protocol 9); `idnumber` is the site's choice.
+LEFT_ALONE_BY_SYNCS = frozenset({"emailstop", "lang", "maildigest", "autosubscribe", "trackforums"})
+
+
+def add_person(
+    session: Session,
+    context: Context,
+    *,
+    username: str,
+    password: str | None = None,
+    admin: bool = False,
+    auth: str = LOCAL,
+    actor: str = "command",
+    **fields: str,
+) -> AccountView:
+    """Make an account; `fields` are any of `EDITABLE`, such as email, firstname and lastname.
+
+    Without a password nobody can log in yet. Raises InvalidInput for a value that cannot be taken, and
+    Conflict when the user name is taken.
+    """
+    values: dict[str, Any] = {"username": _username(username)}
+    given = {"email": "", "firstname": "", "lastname": "", **fields}
+    values.update({name: _value(name, text) for name, text in given.items()})
+    if password is not None:
+        _refuse_password_elsewhere(auth, username)
+        values["password"] = hash_password(password)
+    if context.accounts.by_username(session, [values["username"]]):
+        raise Conflict(f"There is already an account with the user name {values['username']!r}.")
+    now = context.clock()
+    values.update(auth=auth, confirmed=1, admin=admin, timecreated=now, timemodified=now)
+    (key,) = context.accounts.insert(session, [values])
+    context.audit(session, actor, "account.added", values["username"], id=key, admin=admin)
+    return get_person(session, context, key)
+
+
+def edit_person(
+    session: Session,
+    context: Context,
+    key: int,
+    changes: Mapping[str, str],
+    *,
+    actor: str = "command",
+) -> AccountView:
+    """Change fields of `EDITABLE`; values that stay the same are passed over.
+
+    Raises NotFound, InvalidInput for a field or value that cannot be taken, and Conflict for a field that
+    the account's server would set back at the next sync.
+    """
+    person = _usable(session, context, key)
+    values = {name: _value(name, text) for name, text in changes.items()}
+    now_there = context.accounts.fetch(session, [key], values)[key]
+    changed = {name: value for name, value in values.items() if (now_there[name] or "") != (value or "")}
+    if not changed:
+        return person
+    if person.auth == CONNECT:
+        own = set(LEFT_ALONE_BY_SYNCS)
+        if not context.options(session).client_sync_idnumber:
+            own.add("idnumber")
+        owned = [name for name in changed if name not in own]
+        if owned:
+            raise Conflict(
+                f"{', '.join(owned)}: of {person.username} this is kept as it is at {_server_of(session, key)}; "
+                "change it there."
+            )
+    context.accounts.update(session, {key: {**changed, "timemodified": context.clock()}})
+    context.audit(session, actor, "account.edited", person.username, id=key, fields=sorted(changed))
+    return get_person(session, context, key)
+
+
+def set_password(
+    session: Session, context: Context, key: int, password: str, *, actor: str = "command"
+) -> None:
+    """Give a local account a new password.
+
+    Raises NotFound, InvalidInput for a password that cannot be taken, Conflict for an account whose
+    password is at a server.
+    """
+    person = _usable(session, context, key)
+    _refuse_password_elsewhere(person.auth, person.username)
+    context.accounts.update(
+        session, {key: {"password": hash_password(password), "timemodified": context.clock()}}
+    )
+    context.audit(session, actor, "account.password_set", person.username, id=key)
+
+
+def suspend(session: Session, context: Context, key: int, *, actor: str = "command") -> list[int]:
+    """Keep a person out and end their sign-ins; gives the ids of the notices for `deliver_now`.
+
+    A suspension by hand is lifted by hand only, also where a sync had suspended the account before.
+    Raises NotFound and Conflict.
+    """
+    person = _usable(session, context, key)
+    session.execute(update(Link).where(Link.account_key == key).values(suspended_by_sync=False))
+    if not person.suspended:
+        context.accounts.update(session, {key: {"suspended": 1, "timemodified": context.clock()}})
+    context.audit(session, actor, "account.suspended", person.username, id=key)
+    return sessions.end_of_accounts(session, context, [key], "suspended")
+
+
+def unsuspend(session: Session, context: Context, key: int, *, actor: str = "command") -> None:
+    """Let a suspended person in again. Raises NotFound and Conflict."""
+    person = _usable(session, context, key)
+    if person.suspended:
+        session.execute(update(Link).where(Link.account_key == key).values(suspended_by_sync=False))
+        context.accounts.update(session, {key: {"suspended": 0, "timemodified": context.clock()}})
+        context.audit(session, actor, "account.unsuspended", person.username, id=key)
+
+
+def delete_person(session: Session, context: Context, key: int, *, actor: str = "command") -> list[int]:
+    """Delete an account as protocol 9 says and end its sign-ins; gives ids for `deliver_now`.
+
+    Raises NotFound and Conflict.
+    """
+    person = _usable(session, context, key)
+    notices = sessions.end_of_accounts(session, context, [key], "deleted")
+    context.accounts.update(session, {key: {"timemodified": context.clock()}})
+    context.accounts.mark_deleted(session, [key])
+    context.audit(session, actor, "account.deleted", person.username, id=key)
+    return notices
+
+
+def set_admin(
+    session: Session, context: Context, key: int, on: bool, *, actor: str = "command"
+) -> AccountView:
+    """Make an account an administrator of this site, or take that back. Raises NotFound and Conflict."""
+    person = _usable(session, context, key)
+    if person.admin != on:
+        context.accounts.update(session, {key: {"admin": on}})
+        context.audit(
+            session, actor, "account.admin_given" if on else "account.admin_taken", person.username, id=key
+        )
+    return get_person(session, context, key)
+
+
+def authenticate(session: Session, context: Context, username: str, password: str) -> AccountView | None:
+    """The local account with this name and password, or None. Takes the same work either way.
+
+    None as well for one that is suspended, deleted or not confirmed, and for every account of another
+    auth method: a connect account signs in at its server only (protocol 7).
+    """
+    accounts = context.accounts
+    name = accounts.columns.readable("username")
+    row = (
+        session.execute(
+            accounts.select((*VIEW_FIELDS, "password", "confirmed")).where(name == username.strip().lower())
+        )
+        .mappings()
+        .first()
+    )
+    right = check_password(password, None if row is None else row["password"])
+    if row is None or not right or not row["confirmed"]:
+        return None
+    person = as_view(row)
+    return None if person.auth != LOCAL or person.suspended or person.deleted else person
+
+
+def get_person(session: Session, context: Context, key: int) -> AccountView:
+    """One account. Raises NotFound."""
+    person = context.accounts.view(session, key)
+    if person is None:
+        raise NotFound(f"There is no account with the id {key}.")
+    return person
+
+
+def _usable(session: Session, context: Context, key: int) -> AccountView:
+    person = get_person(session, context, key)
+    if person.deleted:
+        raise Conflict(f"The account {key} ({person.fullname}) is deleted.")
+    return person
+
+
+def _refuse_password_elsewhere(auth: str, username: str) -> None:
+    if auth != LOCAL:
+        raise Conflict(f"{username} has no password here: its auth method is {auth}.")
+
+
+def _server_of(session: Session, key: int) -> str:
+    name = session.scalar(
+        select(Server.name).join(Link, Link.server_id == Server.id).where(Link.account_key == key)
+    )
+    return "its server" if name is None else f"the server {name}"
+
+
+def _username(text: str) -> str:
+    limit = LENGTHS["username"]
+    if not 1 <= len(text) <= limit:
+        raise InvalidInput("username", f"username: has {len(text)} characters; expected 1 to {limit}.")
+    if not text.isprintable() or any(character.isspace() for character in text):
+        raise InvalidInput("username", "username: has blanks or invisible characters; leave them out.")
+    if text != text.lower():
+        raise InvalidInput("username", f"username: write it in small letters: {text.lower()}")
+    if text == GUEST or text.startswith(RESERVED_BEGINNINGS):
+        raise InvalidInput(
+            "username",
+            f"username: {text} is reserved: {GUEST}, and what begins with "
+            f"{' or '.join(RESERVED_BEGINNINGS)}, cannot be chosen.",
+        )
+    return text
+
+
+def _value(name: str, text: str) -> str | int:
+    if name in CHOICES:
+        value = text.strip()
+        allowed = [str(number) for number in range(CHOICES[name] + 1)]
+        if value not in allowed:
+            raise InvalidInput(name, f"{name}: expected one of {', '.join(allowed)}, found {value!r}.")
+        return int(value)
+    if name == "description":
+        return nh3.clean(text.replace("\0", "").strip())
+    if name not in LINES:
+        raise InvalidInput(name, f"{name}: cannot be changed here; one of {', '.join(EDITABLE)} can.")
+    return _line(name, text)
+
+
+def _line(name: str, text: str) -> str:
+    value = line(name, text, LENGTHS[name])
+    match name:
+        case "email" if value and not _EMAIL.fullmatch(value):
+            raise InvalidInput(name, "email: expected an address such as ana@example.org.")
+        case "country" if value and not _COUNTRY.fullmatch(value):
+            raise InvalidInput(name, f"country: expected two capital letters such as SE, found {value!r}.")
+        case "lang" | "calendartype" | "theme" if not _CODE.fullmatch(value):
+            raise InvalidInput(name, f"{name}: expected letters, digits and _, found {value!r}.")
+        case "url" if value and not _WEB.fullmatch(value):
+            raise InvalidInput(name, "url: expected an address that begins with http:// or https://.")
+    return value

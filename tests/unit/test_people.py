@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import bcrypt
+import pytest
+from sqlalchemy import select, update
+from support import sites
+
+from tconnect_pyramid import people, sessions
+from tconnect_pyramid.directory import audiences
+from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
+from tconnect_pyramid.models import Account, AudienceMember, AuditEntry, Link, Server, SignIn
+from tconnect_pyramid.options import set_option
+
+PASSWORD = "en hemlighet"
+
+
+@pytest.fixture
+def context(make_sqlite):
+    with sites.context(make_sqlite()) as made:
+        yield made
+
+
+@pytest.fixture
+def session(context):
+    with context.unit() as made:
+        yield made
+
+
+def add(session, context, username="åsa", **values):
+    return people.add_person(session, context, username=username, **values)
+
+
+def connected(session, context, **values):
+    """An account that came from a server."""
+    server = Server(
+        state="active",
+        name="Mother site",
+        url="http://s.example",
+        idnumber="s" * 40,
+        server_secret=b"",
+        client_idnumber="c" * 40,
+        client_secret_hash="h",
+        timecreated=1,
+        timemodified=1,
+    )
+    session.add(server)
+    session.flush()
+    (key,) = context.accounts.insert(
+        session, [{"username": "tc_7_s", "auth": "connect", "email": "x@y.example"}]
+    )
+    session.add(Link(person_id=7, server_id=server.id, account_key=key, timecreated=1, **values))
+    session.flush()
+    return key
+
+
+def trail(session):
+    return session.execute(select(AuditEntry.action, AuditEntry.actor).order_by(AuditEntry.id)).all()
+
+
+def test_a_person_is_added_with_what_was_given(session, context):
+    person = add(
+        session,
+        context,
+        email="asa@example.org",
+        firstname="Åsa",
+        lastname="Öberg",
+        idnumber="E-1",
+        country="SE",
+        maildigest="2",
+        admin=True,
+        actor="account:1",
+    )
+
+    assert (person.username, person.fullname, person.email) == ("åsa", "Åsa Öberg", "asa@example.org")
+    assert (person.auth, person.admin, person.suspended, person.deleted) == ("manual", True, False, False)
+    row = session.get(Account, person.key)
+    assert (row.idnumber, row.country, row.maildigest, row.lang) == ("E-1", "SE", 2, "en")
+    assert (row.timecreated, row.timemodified, row.confirmed) == (sites.NOW, sites.NOW, 1)
+    assert trail(session) == [("account.added", "account:1")]
+
+
+@pytest.mark.parametrize(
+    "username",
+    ["", "x" * 101, "Åsa", "two words", "a\tb", "a\u00a0b", "a\x00b", "guest", "deleted_x", "tc_1_2"],
+)
+def test_names_that_nobody_may_have(session, context, username):
+    with pytest.raises(InvalidInput) as caught:
+        add(session, context, username)
+
+    assert caught.value.field == "username"
+
+
+@pytest.mark.parametrize("username", ["x" * 100, "åsa", "ana@example.org", "12", "guests", "tcb"])
+def test_names_that_anybody_may_have(session, context, username):
+    assert add(session, context, username).username == username
+
+
+def test_a_name_belongs_to_one_person_even_after_deletion(session, context):
+    first = add(session, context)
+    with pytest.raises(Conflict, match="already"):
+        add(session, context)
+
+    people.delete_person(session, context, first.key)
+
+    assert add(session, context).key != first.key
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("email", "no address"),
+        ("email", "a@b@c"),
+        ("email", "Ana <ana@example.org>"),
+        ("email", "x" * 90 + "@example.org"),
+        ("firstname", "x" * 101),
+        ("lastname", "two\nlines"),
+        ("idnumber", "x" * 256),
+        ("country", "Sweden"),
+        ("country", "se"),
+        ("lang", "../../etc"),
+        ("url", "javascript:alert(1)"),
+        ("maildigest", "3"),
+        ("emailstop", "yes"),
+        ("username", "other"),
+        ("auth", "connect"),
+        ("id", "5"),
+        ("deleted", "1"),
+        ("admin", "1"),
+        ("password", "secret secret"),
+        ("nonsense", "x"),
+    ],
+)
+def test_values_that_cannot_be_taken_name_their_field(session, context, field, value):
+    person = add(session, context, firstname="Åsa")
+
+    with pytest.raises(InvalidInput) as caught:
+        people.edit_person(session, context, person.key, {"firstname": "Eva", field: value})
+
+    assert caught.value.field == field
+    assert people.get_person(session, context, person.key) == person
+
+
+def test_a_local_account_is_edited(session, context):
+    person = add(session, context, email="old@example.org", firstname="Åsa")
+    context.clock.tick(60)
+
+    edited = people.edit_person(
+        session,
+        context,
+        person.key,
+        {"email": "", "idnumber": "E-2", "firstname": "Åsa", "description": "<script>x</script><b>hej</b>"},
+        actor="command",
+    )
+
+    assert (edited.email, edited.idnumber) == ("", "E-2")
+    row = session.get(Account, person.key)
+    assert (row.description, row.timemodified) == ("<b>hej</b>", sites.NOW + 60)
+    entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert (entry.action, entry.detail["fields"]) == ("account.edited", ["description", "email", "idnumber"])
+
+
+def test_what_stays_the_same_is_no_change(session, context):
+    person = add(session, context, firstname="Åsa")
+    context.clock.tick(60)
+
+    people.edit_person(
+        session, context, person.key, {"firstname": "Åsa", "alternatename": "", "description": ""}
+    )
+
+    assert session.get(Account, person.key).timemodified == sites.NOW
+    assert [action for action, _ in trail(session)] == ["account.added"]
+
+
+def test_what_a_server_keeps_is_changed_there(session, context):
+    key = connected(session, context)
+
+    with pytest.raises(Conflict, match=r"firstname.*Mother site"):
+        people.edit_person(session, context, key, {"firstname": "Eva", "lang": "sv"})
+    edited = people.edit_person(
+        session, context, key, {"email": "x@y.example", "lang": "sv", "idnumber": "E-3"}
+    )
+
+    assert edited.idnumber == "E-3"
+    assert session.get(Account, key).lang == "sv"
+
+
+def test_the_id_number_is_the_servers_where_it_is_synchronised(session, context):
+    key = connected(session, context)
+    set_option(session, context.settings, "client.sync_idnumber", "true", 1)
+
+    with pytest.raises(Conflict, match="idnumber"):
+        people.edit_person(session, context, key, {"idnumber": "E-3"})
+
+
+def test_a_password_lets_a_local_account_in(session, context):
+    person = add(session, context, password=PASSWORD)
+
+    assert people.authenticate(session, context, "åsa", PASSWORD) == person
+    assert people.authenticate(session, context, " ÅSA ", PASSWORD) == person
+    assert people.authenticate(session, context, "åsa", PASSWORD + "!") is None
+    assert people.authenticate(session, context, "eva", PASSWORD) is None
+
+    people.set_password(session, context, person.key, "ein Geheimnis")
+    assert people.authenticate(session, context, "åsa", "ein Geheimnis") == person
+    assert people.authenticate(session, context, "åsa", PASSWORD) is None
+
+
+def test_a_password_is_in_no_audit_row(session, context):
+    person = add(session, context, password=PASSWORD)
+    people.set_password(session, context, person.key, PASSWORD)
+
+    for entry in session.scalars(select(AuditEntry)):
+        assert PASSWORD not in f"{entry.subject}{entry.detail}"
+
+
+def quick_hash(text):
+    return bcrypt.hashpw(text.encode(), bcrypt.gensalt(4)).decode()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"suspended": 1},
+        {"deleted": 1},
+        {"confirmed": 0},
+        {"auth": "connect"},
+        {"auth": "other"},
+        {"password": None},
+    ],
+    ids=str,
+)
+def test_who_is_kept_out(session, context, state):
+    person = add(session, context)
+    session.execute(update(Account).values(password=quick_hash(PASSWORD).replace("$2b$", "$2y$")))
+    assert people.authenticate(session, context, "åsa", PASSWORD) == person
+
+    session.execute(update(Account).values(**state))
+
+    assert people.authenticate(session, context, "åsa", PASSWORD) is None
+
+
+def test_a_connect_account_gets_no_password(session, context):
+    key = connected(session, context)
+
+    with pytest.raises(Conflict, match="connect"):
+        people.set_password(session, context, key, PASSWORD)
+    with pytest.raises(Conflict, match="connect"):
+        add(session, context, auth="connect", password=PASSWORD)
+
+
+def test_suspending_ends_sign_ins_and_is_taken_back(session, context):
+    person = add(session, context)
+    sessions.start(session, "a browser", person.key, sites.NOW)
+
+    people.suspend(session, context, person.key)
+
+    assert people.get_person(session, context, person.key).suspended
+    assert session.scalars(select(SignIn.end_reason)).all() == ["suspended"]
+    people.unsuspend(session, context, person.key)
+    people.unsuspend(session, context, person.key)
+    assert not people.get_person(session, context, person.key).suspended
+    assert [action for action, _ in trail(session)] == [
+        "account.added",
+        "account.suspended",
+        "account.unsuspended",
+    ]
+
+
+def test_a_suspension_by_hand_is_not_lifted_by_a_sync(session, context):
+    key = connected(session, context, suspended_by_sync=True)
+    context.accounts.update(session, {key: {"suspended": 1}})
+
+    people.suspend(session, context, key)
+
+    assert session.scalars(select(Link.suspended_by_sync)).all() == [False]
+    assert people.get_person(session, context, key).suspended
+
+
+def test_deleting_leaves_the_row_and_nothing_that_could_be_used(session, context):
+    person = add(session, context, email="asa@example.org", firstname="Åsa", password=PASSWORD, admin=True)
+    audience = audiences.add_audience(session, context, name="A")
+    audiences.add_members(session, context, audience.id, [person.key])
+    sessions.start(session, "a browser", person.key, sites.NOW)
+
+    people.delete_person(session, context, person.key)
+
+    gone = people.get_person(session, context, person.key)
+    assert (gone.deleted, gone.firstname, gone.email, gone.admin) == (True, "Åsa", "", False)
+    assert gone.username.startswith("deleted_")
+    assert session.scalars(select(AudienceMember)).all() == []
+    assert session.scalars(select(SignIn.end_reason)).all() == ["deleted"]
+    for change in (
+        lambda: people.delete_person(session, context, person.key),
+        lambda: people.suspend(session, context, person.key),
+        lambda: people.set_admin(session, context, person.key, True),
+        lambda: people.edit_person(session, context, person.key, {"firstname": "Eva"}),
+        lambda: people.set_password(session, context, person.key, PASSWORD),
+    ):
+        with pytest.raises(Conflict, match="deleted"):
+            change()
+
+
+def test_administrators_are_made_and_unmade(session, context):
+    person = add(session, context)
+
+    assert people.set_admin(session, context, person.key, True, actor="account:9").admin
+    assert people.set_admin(session, context, person.key, True).admin
+    assert not people.set_admin(session, context, person.key, False).admin
+    assert trail(session)[1:] == [("account.admin_given", "account:9"), ("account.admin_taken", "command")]
+
+
+def test_nobody_is_found_who_is_not_there(session, context):
+    with pytest.raises(NotFound, match="999"):
+        people.suspend(session, context, 999)
