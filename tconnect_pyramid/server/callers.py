@@ -1,0 +1,104 @@
+"""The client behind a service call, and which people it may see (protocol 4 and 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, exists, select, true
+from sqlalchemy.orm import Session, aliased
+
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import Accounts
+from tconnect_pyramid.models import Audience, AudienceMember, Client
+from tconnect_pyramid.protocol import services, versions
+from tconnect_pyramid.protocol.services import ServiceCall
+from tconnect_pyramid.protocol.values import is_token
+from tconnect_pyramid.secretbox import digest, same
+
+MAY_CALL_WHILE_REGISTERING = frozenset({services.GET_API_VERSION, services.UPDATE_API_VERSION})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A client that has proved who it is, as plain data.
+
+    `apiversion` is the version spoken with it; `restrict_audience_id` is the audience it is restricted
+    to, None for everybody; `sends_passwords` is the server's option *sync user passwords*.
+    """
+
+    id: int
+    idnumber: str
+    state: str
+    apiversion: int
+    restrict_audience_id: int | None
+    sends_passwords: bool
+
+
+def authenticate(session: Session, context: Context, call: ServiceCall) -> Caller:
+    """The client that makes this call; raises `Refused` in the order of protocol 4, up to the version.
+
+    Only a client that has left may come through with the state `deleted`, and only to leave again.
+    """
+    row = _find(session, call.secret)
+    # Both are looked at in any case, so that the time does not tell which of them was wrong.
+    is_ours = same(call.idnumber, context.idnumber(session))
+    if row is None or not is_ours:
+        raise services.invalid_server_secret()
+    options = context.options(session)
+    if not options.server_enabled:
+        raise services.server_not_enabled()
+    is_built_in = not call.component
+    allowed = {
+        "active": True,
+        "registering": is_built_in and call.name in MAY_CALL_WHILE_REGISTERING,
+        # With Totara a lost answer makes the client retry for ever (protocol 5).
+        "deleted": is_built_in and call.name == services.DELETE_CLIENT,
+    }
+    if not allowed.get(row.state, False):
+        raise services.client_not_active()
+    if not versions.MIN_VERSION <= row.apiversion <= versions.MAX_VERSION:
+        raise services.unsupported_api_version()
+    return Caller(
+        id=row.id,
+        idnumber=row.idnumber,
+        state=row.state,
+        apiversion=row.apiversion,
+        restrict_audience_id=row.restrict_audience_id,
+        sends_passwords=options.server_sync_passwords,
+    )
+
+
+def inside(accounts: Accounts, restrict_audience_id: int | None) -> ColumnElement[bool]:
+    """A condition on accounts: the client may see this person.
+
+    Without a restriction it may see everybody; when the restricting audience is gone, nobody.
+    """
+    if restrict_audience_id is None:
+        return true()
+    # Aliases, as the statement around it may be about members of an audience itself.
+    member, audience = aliased(AudienceMember), aliased(Audience)
+    return exists(
+        select(member.account_key)
+        .join(audience, audience.id == member.audience_id)
+        .where(member.account_key == accounts.key, member.audience_id == restrict_audience_id)
+    )
+
+
+def may_sign_in(
+    session: Session, context: Context, restrict_audience_id: int | None, account_key: int
+) -> bool:
+    """Whether this person may be signed in at a client with this restriction (protocol 5 and 7.2)."""
+    accounts = context.accounts
+    statement = select(accounts.key).where(
+        accounts.key == account_key,
+        accounts.not_deleted(),
+        accounts.not_suspended(),
+        inside(accounts, restrict_audience_id),
+    )
+    return session.execute(statement).first() is not None
+
+
+def _find(session: Session, secret: str) -> Client | None:
+    if not is_token(secret):
+        return None
+    return session.scalar(select(Client).where(Client.server_secret_hash == digest(secret)))

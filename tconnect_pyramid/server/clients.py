@@ -1,0 +1,415 @@
+"""Registering, changing and removing the clients of this server (protocol 3 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from tconnect_pyramid import transport
+from tconnect_pyramid.context import IDNUMBER, Context
+from tconnect_pyramid.delivery.outbox import NOW_LIMIT, Outgoing, deliver_now, enqueue
+from tconnect_pyramid.directory.accounts import LONGEST_KEY, in_batches
+from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, PeerError
+from tconnect_pyramid.models import (
+    Audience,
+    Client,
+    ClientAudience,
+    ClientCourse,
+    ClientSession,
+    Course,
+    Notice,
+    SiteValue,
+)
+from tconnect_pyramid.options import set_option
+from tconnect_pyramid.protocol import jsend, paths, services
+from tconnect_pyramid.protocol.values import clean_text, is_token
+from tconnect_pyramid.secretbox import digest, new_token
+from tconnect_pyramid.server.callers import Caller
+from tconnect_pyramid.settings import SITE_URL
+
+LONGEST_NAME = 255
+"""Characters of a client's name."""
+
+REGISTERING = "registering"
+ACTIVE = "active"
+DELETED = "deleted"
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_CALL_BACK_ADVICE = (
+    "While it is being registered, the client calls this site back, which a server that answers one "
+    "request at a time cannot serve: run this site with several threads, or add the client with the "
+    "command `tconnect server client add`."
+)
+
+_REFUSALS = {
+    services.api_version_not_supported().reason: (
+        "it speaks no version of the protocol that this site speaks; bring the older one of the two up to date"
+    ),
+    services.duplicate_server_idnumber().reason: (
+        "it is connected to this server already, or is still leaving it; end that connection on the client "
+        "first"
+    ),
+    services.duplicate_client_idnumber().reason: ("it knows the idnumber that was drawn for it; try again"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientWishes:
+    """What an administrator chooses for a client (protocol 8); audiences and courses by their ids.
+
+    `restrict_audience_id` None sends everybody.
+    """
+
+    name: str
+    url: str
+    restrict_audience_id: int | None = None
+    add_new_audiences: bool = False
+    add_new_courses: bool = False
+    audiences: tuple[int, ...] = ()
+    courses: tuple[int, ...] = ()
+    profile_fields: bool = True
+    jobs: bool = True
+    plugin_services: bool = False
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """A client as an administrator sees it. `restrict_to` is the id of an audience, None for everybody."""
+
+    id: int
+    idnumber: str
+    state: str
+    name: str
+    url: str
+    restrict_to: int | None
+    add_new_audiences: bool
+    add_new_courses: bool
+    audiences: tuple[int, ...]
+    courses: tuple[int, ...]
+    profile_fields: bool
+    jobs: bool
+    plugin_services: bool
+    comment: str
+    apiversion: int
+    clienttype: str
+    timecreated: int
+
+
+def register_client(
+    context: Context, wishes: ClientWishes, setup_secret: str, *, actor: str, timeout: float
+) -> ClientView:
+    """Connect a client site that waits for it with this setup secret (protocol 3).
+
+    `timeout` is the time in seconds for the client's answer, its call back included. Raises
+    InvalidInput or Conflict for what this site or the client refuses, and PeerError when the client
+    gave no usable answer; after any failure nothing of the client is left here.
+    """
+    if not is_token(setup_secret):
+        raise InvalidInput(
+            "setup_secret",
+            "The setup secret is not one: expected the 40 characters (0-9, a-f) that the client site shows.",
+        )
+    serversecret, clientsecret = new_token(), new_token()
+    with context.unit() as session:
+        # Of two registrations at the same time, the second waits here and then sees the first.
+        session.execute(select(SiteValue.name).where(SiteValue.name == IDNUMBER).with_for_update())
+        if not context.options(session).server_enabled:
+            raise Conflict("This site is not enabled as a server: run `tconnect server enable` first.")
+        wishes = _checked(session, context, wishes)
+        now = context.clock()
+        row = Client(
+            state=REGISTERING,
+            idnumber=new_token(),
+            client_secret=context.box.seal(clientsecret),
+            server_secret_hash=digest(serversecret),
+            timecreated=now,
+            timemodified=now,
+        )
+        _put(session, row, wishes)
+        client_id = row.id
+        form = services.setup_form(
+            setupsecret=setup_secret,
+            serveridnumber=context.idnumber(session),
+            serversecret=serversecret,
+            serverurl=context.settings.site_url,
+            servername=context.settings.site_name,
+            clientidnumber=row.idnumber,
+            clientsecret=clientsecret,
+        )
+    try:
+        _ask(context, wishes.url, form, timeout)
+        with context.unit() as session:
+            return _activate(session, context, client_id, actor)
+    except BaseException:
+        with context.unit() as session:
+            forget(session, [client_id])
+        raise
+
+
+def list_clients(session: Session, *, deleted: bool = False) -> list[ClientView]:
+    """The clients in the order in which they came; with `deleted` those that are gone, too."""
+    statement = select(Client).order_by(Client.id)
+    if not deleted:
+        statement = statement.where(Client.state != DELETED)
+    return [_view(session, row) for row in session.scalars(statement)]
+
+
+def find_client(session: Session, who: str) -> ClientView:
+    """The client with this id or idnumber. Raises NotFound."""
+    statement = select(Client).where(Client.idnumber == who)
+    if who.isascii() and who.isdigit() and len(who) <= LONGEST_KEY:
+        statement = select(Client).where(Client.id == int(who))
+    row = session.scalar(statement)
+    if row is None:
+        raise NotFound(
+            f"This server has no client {who!r}: give the id or idnumber that `tconnect server client list` "
+            "shows."
+        )
+    return _view(session, row)
+
+
+def edit_client(
+    session: Session, context: Context, client_id: int, wishes: ClientWishes, *, actor: str
+) -> ClientView:
+    """Give a client new options, all of them. Raises NotFound, InvalidInput or Conflict."""
+    row = _active(session, client_id)
+    wishes = _checked(session, context, wishes, except_id=client_id)
+    before = _view(session, row)
+    row.timemodified = context.clock()
+    _put(session, row, wishes)
+    after = _view(session, row)
+    changed = [name for name in ClientView.__slots__ if getattr(before, name) != getattr(after, name)]
+    context.audit(session, actor, "client.edit", row.idnumber, changed=changed)
+    return after
+
+
+def remove_client(context: Context, client_id: int, *, actor: str) -> None:
+    """End a client's sign-ins, then its connection; its row stays as deleted.
+
+    The log-outs are sent while the client can still be called; a client that is down is removed all
+    the same. Raises NotFound or Conflict.
+    """
+    with context.unit() as session:
+        row = _active(session, client_id)
+        tokens = session.execute(
+            delete(ClientSession)
+            .where(ClientSession.client_id == client_id, ClientSession.redeemed.is_not(None))
+            .returning(ClientSession.token)
+        ).scalars()
+        notices = enqueue(
+            session,
+            context.box,
+            [
+                Outgoing("client", row.id, services.KILL_SSO_USER, (("ssotoken", context.box.open(token)),))
+                for token in tokens
+            ],
+            context.clock(),
+        )
+    for some in in_batches(notices, NOW_LIMIT):
+        if not deliver_now(context, some).confirmed:
+            break
+    with context.unit() as session:
+        row = _active(session, client_id)
+        untold = _purge(session, row, context.clock())
+        context.audit(session, actor, "client.remove", row.idnumber, name=row.name, untold=untold)
+
+
+def leave(context: Context, caller: Caller) -> None:
+    """The client ends the connection itself; doing so again changes nothing (protocol 5)."""
+    with context.unit() as session:
+        row = session.get_one(Client, caller.id)
+        if row.state != DELETED:
+            _purge(session, row, context.clock())
+            context.audit(session, f"peer:{row.idnumber}", "client.leave", row.idnumber, name=row.name)
+
+
+def enable(session: Session, context: Context, on: bool, *, actor: str) -> None:
+    """Let this site be a server, or stop it. Raises Conflict when the ini fixes that."""
+    set_option(session, context.settings, "server.enabled", "true" if on else "false", context.clock())
+    context.audit(session, actor, "server.enable" if on else "server.disable")
+
+
+def forget(session: Session, client_ids: Sequence[int]) -> None:
+    """Remove every trace of clients that never became active."""
+    for client_id in client_ids:
+        _detach(session, client_id)
+        session.execute(delete(Client).where(Client.id == client_id))
+
+
+def _ask(context: Context, url: str, form: Sequence[tuple[str, str]], timeout: float) -> None:
+    try:
+        result = transport.call(context.transport, paths.join(url, paths.CLIENT_SETUP), form, timeout=timeout)
+    except PeerError as error:
+        if error.layer != "timeout":
+            raise
+        reason = f"{error.reason}. {_CALL_BACK_ADVICE}"
+        raise PeerError(error.method, error.url, error.layer, reason) from error
+    if isinstance(result, jsend.Success):
+        return
+    said = jsend.describe(result)
+    if said == services.invalid_setup_secret().reason:
+        raise InvalidInput(
+            "setup_secret",
+            "The client does not accept this setup secret: it is mistyped, was used or cancelled, or the "
+            "client role is not enabled there. Let the client's administrator open a new connection request.",
+        )
+    raise Conflict(f"The client refused: {_REFUSALS.get(said, said)}.")
+
+
+def _activate(session: Session, context: Context, client_id: int, actor: str) -> ClientView:
+    row = session.get(Client, client_id)
+    if row is None or row.state != REGISTERING:
+        raise Conflict("The registration took so long that it was cleaned up meanwhile: try again.")
+    row.state = ACTIVE
+    session.flush()
+    context.audit(session, actor, "client.add", row.idnumber, name=row.name, url=row.url)
+    return _view(session, row)
+
+
+def _active(session: Session, client_id: int) -> Client:
+    row = session.get(Client, client_id)
+    if row is None:
+        raise NotFound(f"This server has no client with the id {client_id}.")
+    if row.state != ACTIVE:
+        raise Conflict(
+            f"The client {row.name} is not active but {row.state}; only an active one can be changed or removed."
+        )
+    return row
+
+
+def _checked(
+    session: Session, context: Context, wishes: ClientWishes, *, except_id: int | None = None
+) -> ClientWishes:
+    """The wishes in the form in which they are kept; raises InvalidInput or Conflict."""
+    name = clean_text(wishes.name).strip()
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise InvalidInput("name", f"A client's name has 1 to {LONGEST_NAME} characters, not {len(name)}.")
+    url = _checked_url(context, wishes.url)
+    others = session.execute(select(Client.id, Client.url).where(Client.state.in_([ACTIVE, REGISTERING])))
+    if any(_place(other) == _place(url) and id_ != except_id for id_, other in others):
+        raise Conflict(
+            f"{url} is a client of this server already, or is being registered right now: remove that client "
+            "first (a registration that broke off is gone after ten minutes)."
+        )
+    restrict_to = () if wishes.restrict_audience_id is None else (wishes.restrict_audience_id,)
+    _check_known(session, "restrict_to", "audience", Audience.id, restrict_to)
+    _check_known(session, "audiences", "audience", Audience.id, wishes.audiences)
+    _check_known(session, "courses", "course", Course.id, wishes.courses)
+    return replace(wishes, name=name, url=url, comment=clean_text(wishes.comment))
+
+
+def _checked_url(context: Context, text: str) -> str:
+    try:
+        url = str(SITE_URL.parse(text.strip()))
+    except ValueError as error:
+        raise InvalidInput("url", f"Expected {SITE_URL.expected}, found {error}.") from None
+    if urlsplit(url).scheme != "https" and not context.settings.allow_http:
+        raise InvalidInput(
+            "url", f"{url} is not https; the setting tconnect.network.allow_http permits http as well."
+        )
+    if _place(url) == _place(context.settings.site_url):
+        raise Conflict(f"{url} is this site itself, which cannot be its own client.")
+    return url
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    """What tells two addresses apart, however they are written."""
+    parts = urlsplit(url)
+    port = parts.port if parts.port is not None else _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+
+
+def _check_known(
+    session: Session, field: str, kind: str, key: InstrumentedAttribute[int], ids: Iterable[int]
+) -> None:
+    for some in in_batches(ids):
+        known = set(session.scalars(select(key).where(key.in_(some))))
+        for id_ in some:
+            if id_ not in known:
+                raise InvalidInput(field, f"There is no {kind} with the id {id_}.")
+
+
+def _put(session: Session, row: Client, wishes: ClientWishes) -> None:
+    row.name = wishes.name
+    row.url = wishes.url
+    row.restrict_audience_id = wishes.restrict_audience_id
+    row.add_new_audiences = wishes.add_new_audiences
+    row.add_new_courses = wishes.add_new_courses
+    row.profile_fields = wishes.profile_fields
+    row.jobs = wishes.jobs
+    row.plugin_services = wishes.plugin_services
+    row.comment = wishes.comment
+    session.add(row)
+    session.flush()
+    session.execute(delete(ClientAudience).where(ClientAudience.client_id == row.id))
+    session.execute(delete(ClientCourse).where(ClientCourse.client_id == row.id))
+    if wishes.audiences:
+        session.execute(
+            insert(ClientAudience),
+            [{"client_id": row.id, "audience_id": id_} for id_ in sorted(set(wishes.audiences))],
+        )
+    if wishes.courses:
+        session.execute(
+            insert(ClientCourse),
+            [{"client_id": row.id, "course_id": id_} for id_ in sorted(set(wishes.courses))],
+        )
+
+
+def _purge(session: Session, row: Client, now: int) -> int:
+    """Mark a client deleted and drop what belonged to it; gives how many notices it will never get.
+
+    The secret that opens the client is wiped. The hash of the server's stays, so that the client is
+    told that it is not active any more.
+    """
+    _detach(session, row.id)
+    waiting = session.scalars(
+        delete(Notice).where(Notice.role == "client", Notice.peer_id == row.id).returning(Notice.id)
+    ).all()
+    row.state = DELETED
+    row.client_secret = b""
+    row.timemodified = now
+    session.flush()
+    return len(waiting)
+
+
+def _detach(session: Session, client_id: int) -> None:
+    for table in (ClientSession, ClientAudience, ClientCourse):
+        session.execute(delete(table).where(table.client_id == client_id))
+
+
+def _view(session: Session, row: Client) -> ClientView:
+    audiences = session.scalars(
+        select(ClientAudience.audience_id)
+        .where(ClientAudience.client_id == row.id)
+        .order_by(ClientAudience.audience_id)
+    )
+    courses = session.scalars(
+        select(ClientCourse.course_id)
+        .where(ClientCourse.client_id == row.id)
+        .order_by(ClientCourse.course_id)
+    )
+    return ClientView(
+        id=row.id,
+        idnumber=row.idnumber,
+        state=row.state,
+        name=row.name,
+        url=row.url,
+        restrict_to=row.restrict_audience_id,
+        add_new_audiences=row.add_new_audiences,
+        add_new_courses=row.add_new_courses,
+        audiences=tuple(audiences),
+        courses=tuple(courses),
+        profile_fields=row.profile_fields,
+        jobs=row.jobs,
+        plugin_services=row.plugin_services,
+        comment=row.comment,
+        apiversion=row.apiversion,
+        clienttype=row.clienttype,
+        timecreated=row.timecreated,
+    )

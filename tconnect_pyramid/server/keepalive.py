@@ -1,0 +1,128 @@
+"""Time-outs of sign-ins: the clients are asked first, one active client keeps it alive (protocol 7.5)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+
+from tconnect_pyramid import sessions
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.delivery.outbox import deliver_now
+from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.errors import PeerError
+from tconnect_pyramid.models import Client, ClientSession, SignIn
+from tconnect_pyramid.peers import ClientPeer, call_client, client_peer
+from tconnect_pyramid.protocol import jsend, services
+from tconnect_pyramid.protocol.values import as_flag
+from tconnect_pyramid.server.clients import ACTIVE
+
+ASK_SECONDS = 10.0
+"""How long one client may take to answer (protocol 1)."""
+TOTAL_SECONDS = 45.0
+"""How long one round takes at most; whoever was not asked by then is asked by the next one."""
+ASK_AHEAD_SECONDS = 120
+"""How long before the time-out the clients are asked: a round comes every minute, and the sign-in
+of somebody who is active elsewhere must not lapse between two of them."""
+PARALLEL = 8
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    signin_id: int
+    client: ClientPeer
+    ssotoken: str
+
+
+def end_idle_sign_ins(context: Context) -> int:
+    """End the sign-ins that have timed out here and at every client; gives how many ended.
+
+    Nothing is written for a sign-in whose clients could not be asked in time.
+    """
+    with context.reading() as session:
+        timeout = context.options(session).session_timeout
+        latest = context.clock() - timeout
+        # A short time-out leaves less room: whoever was active within half of it is not asked about.
+        ahead = min(ASK_AHEAD_SECONDS, timeout // 2)
+        idle = session.scalars(
+            select(SignIn.id).where(SignIn.ended.is_(None), SignIn.last_seen < latest + ahead)
+        ).all()
+        questions = [
+            _Question(row.signin_id, client_peer(context.box, client), context.box.open(row.token))
+            for some in in_batches(idle)
+            for row, client in session.execute(
+                select(ClientSession, Client)
+                .join(Client, Client.id == ClientSession.client_id)
+                .where(
+                    ClientSession.signin_id.in_(some),
+                    ClientSession.redeemed.is_not(None),
+                    Client.state == ACTIVE,
+                )
+                .order_by(ClientSession.id)
+            )
+        ]
+    answers = _ask(context, questions)
+    active = {signin_id for signin_id, is_active in answers if is_active}
+    unasked = {signin_id for signin_id, is_active in answers if is_active is None}
+    return _settle(context, idle, keep=active, leave=unasked - active, latest=latest)
+
+
+def _settle(context: Context, idle: Sequence[int], *, keep: set[int], leave: set[int], latest: int) -> int:
+    with context.unit() as session:
+        for some in in_batches(keep):
+            session.execute(
+                update(SignIn)
+                .where(SignIn.id.in_(some), SignIn.ended.is_(None))
+                .values(last_seen=context.clock())
+            )
+        over: list[int] = []
+        for some in in_batches(id_ for id_ in idle if id_ not in keep and id_ not in leave):
+            # Asked again: somebody may have come back while the clients were answering.
+            over.extend(
+                session.scalars(
+                    select(SignIn.id)
+                    .where(SignIn.id.in_(some), SignIn.ended.is_(None), SignIn.last_seen < latest)
+                    .with_for_update()
+                )
+            )
+        notices = sessions.end(session, context, over, "timeout")
+    deliver_now(context, notices)
+    return len(over)
+
+
+def _ask(context: Context, questions: Sequence[_Question]) -> list[tuple[int, bool | None]]:
+    """Who is active where; None when the time of this round was up before the client could be asked."""
+    deadline = time.monotonic() + TOTAL_SECONDS
+
+    def ask(question: _Question) -> tuple[int, bool | None]:
+        if deadline - time.monotonic() < ASK_SECONDS:
+            return question.signin_id, None
+        return question.signin_id, _is_active(context, question)
+
+    if not questions:
+        return []
+    with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+        return list(pool.map(ask, questions))
+
+
+def _is_active(context: Context, question: _Question) -> bool:
+    try:
+        result = call_client(
+            context,
+            question.client,
+            services.IS_SSO_USER_ACTIVE,
+            timeout=ASK_SECONDS,
+            ssotoken=question.ssotoken,
+        )
+    except PeerError as error:
+        log.warning("A client could not be asked whether a person is active: %s", error)
+        return False
+    if not isinstance(result, jsend.Success) or not isinstance(result.data, dict):
+        return False
+    return as_flag(result.data.get("active")) is True

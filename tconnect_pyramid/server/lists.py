@@ -1,0 +1,217 @@
+"""The large replies: everybody, and every audience and course with its members (protocol 5).
+
+They are written to a temporary file from one snapshot of the database, on a connection of their own
+that is closed before the first byte is sent: a slow reader holds nothing, and a failure on the way is
+an ordinary refusal. Memory stays flat however many people there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+
+import msgspec
+from sqlalchemy import Connection, Select, select
+
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.errors import Refused
+from tconnect_pyramid.models import Audience, AudienceMember, ClientAudience, ClientCourse, Course, Enrolment
+from tconnect_pyramid.protocol.collections import COHORT, COURSE, write_cohort, write_course
+from tconnect_pyramid.server.callers import Caller, inside
+from tconnect_pyramid.server.records import as_record, select_people
+from tconnect_pyramid.transport import LIST_LIMIT
+
+PAGE = 2000
+"""People, or collections, read by one query."""
+
+_MEMORY = 8 * 2**20
+# A line end between two records lets the receiver cut the text without parsing it.
+_BETWEEN = b",\n"
+_NO_MEMBERS = b'"members":[]}'
+
+
+def write_users(context: Context, caller: Caller, *, page: int = PAGE, limit: int = LIST_LIMIT) -> BinaryIO:
+    """The reply of `get_users` as a file at its start; the caller closes it.
+
+    `page` is the number of people read at once, `limit` the greatest size in bytes. Raises `Refused`
+    when the reply would be larger.
+    """
+    with _reply(limit) as reply, context.database.snapshot() as connection:
+        reply.write(b'{"status":"success","data":{"users":[')
+        reply.write_records(
+            [msgspec.json.encode(record)] for record in _people(context, caller, connection, page)
+        )
+        reply.write(b"]}}")
+    return reply.file
+
+
+def write_user_collections(
+    context: Context, caller: Caller, *, page: int = PAGE, limit: int = LIST_LIMIT
+) -> BinaryIO:
+    """The reply of `get_user_collections`, otherwise as `write_users`."""
+    with _reply(limit) as reply, context.database.snapshot() as connection:
+        reply.write(b'{"status":"success","data":{"' + COHORT.encode() + b'":[')
+        reply.write_records(_audiences(context, caller, connection, page))
+        reply.write(b'],"' + COURSE.encode() + b'":[')
+        reply.write_records(_courses(context, caller, connection, page))
+        reply.write(b"]}}")
+    return reply.file
+
+
+class _Reply:
+    """A reply on its way into a temporary file, in memory up to 8 MiB and on disk beyond."""
+
+    def __init__(self, limit: int) -> None:
+        self.file = cast(BinaryIO, SpooledTemporaryFile(max_size=_MEMORY))  # noqa: SIM115 - handed on open
+        self._left = limit
+
+    def write(self, piece: bytes) -> None:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise Refused("the list is larger than this site sends")
+        self.file.write(piece)
+
+    def write_records(self, records: Iterable[Iterable[bytes]]) -> None:
+        """Each record comes in pieces, so that not all members of an audience are held at once."""
+        for number, pieces in enumerate(records):
+            if number:
+                self.write(_BETWEEN)
+            for piece in pieces:
+                self.write(piece)
+
+
+@contextmanager
+def _reply(limit: int) -> Iterator[_Reply]:
+    reply = _Reply(limit)
+    try:
+        yield reply
+        reply.file.seek(0)
+    except BaseException:
+        reply.file.close()
+        raise
+
+
+def _people(
+    context: Context, caller: Caller, connection: Connection, page: int
+) -> Iterator[dict[str, object]]:
+    statement = select_people(context, caller).limit(page)
+    for rows in _pages(connection, statement, context.accounts.key, "key", page):
+        for row in rows:
+            yield as_record(row, caller)
+
+
+def _pages(
+    connection: Connection, statement: Select[*tuple[Any, ...]], key: Any, name: str, page: int
+) -> Iterator[list[Mapping[Any, Any]]]:
+    """Rows by keyset: each page begins behind the last key, so that none is slower than the first."""
+    rows = [*connection.execute(statement).mappings()]
+    while rows:
+        yield rows
+        if len(rows) < page:
+            return
+        rows = [*connection.execute(statement.where(key > rows[-1][name])).mappings()]
+
+
+def _audiences(
+    context: Context, caller: Caller, connection: Connection, page: int
+) -> Iterator[Iterator[bytes]]:
+    accounts = context.accounts
+    collections = (
+        select(
+            Audience.id,
+            Audience.name,
+            Audience.idnumber,
+            Audience.description,
+            Audience.component,
+            Audience.timecreated,
+            Audience.timemodified,
+        )
+        .join(ClientAudience, ClientAudience.audience_id == Audience.id)
+        .where(ClientAudience.client_id == caller.id)
+        .order_by(Audience.id)
+        .limit(page)
+    )
+    members = (
+        select(AudienceMember.audience_id, accounts.key)
+        .join(accounts.columns.mapped_class, accounts.key == AudienceMember.account_key)
+        .join(Audience, Audience.id == AudienceMember.audience_id)
+        .join(ClientAudience, ClientAudience.audience_id == AudienceMember.audience_id)
+        .where(
+            ClientAudience.client_id == caller.id,
+            accounts.not_deleted(),
+            inside(accounts, caller.restrict_audience_id),
+        )
+        .order_by(AudienceMember.audience_id, accounts.key)
+    )
+    pages = _pages(connection, collections, Audience.id, "id", page)
+    return _collections(connection, pages, members, write_cohort)
+
+
+def _courses(
+    context: Context, caller: Caller, connection: Connection, page: int
+) -> Iterator[Iterator[bytes]]:
+    accounts = context.accounts
+    collections = (
+        select(
+            Course.id,
+            Course.fullname,
+            Course.shortname,
+            Course.idnumber,
+            Course.summary,
+            Course.timecreated,
+            Course.timemodified,
+        )
+        .join(ClientCourse, ClientCourse.course_id == Course.id)
+        .where(ClientCourse.client_id == caller.id)
+        .order_by(Course.id)
+        .limit(page)
+    )
+    members = (
+        select(Enrolment.course_id, accounts.key)
+        .join(accounts.columns.mapped_class, accounts.key == Enrolment.account_key)
+        .join(Course, Course.id == Enrolment.course_id)
+        .join(ClientCourse, ClientCourse.course_id == Enrolment.course_id)
+        .where(
+            ClientCourse.client_id == caller.id,
+            Enrolment.active,
+            accounts.not_deleted(),
+            inside(accounts, caller.restrict_audience_id),
+        )
+        .order_by(Enrolment.course_id, accounts.key)
+    )
+    pages = _pages(connection, collections, Course.id, "id", page)
+    return _collections(connection, pages, members, write_course)
+
+
+def _collections(
+    connection: Connection,
+    pages: Iterable[Iterable[Mapping[Any, Any]]],
+    members: Select[*tuple[Any, ...]],
+    write: Callable[[Mapping[str, object], Iterable[int]], dict[str, object]],
+) -> Iterator[Iterator[bytes]]:
+    """Merge collections and their members, both in the order of the collections' ids."""
+    # The option belongs to this statement: on the connection it would change the ones after it.
+    rows = connection.execute(members, execution_options={"yield_per": PAGE})
+    groups = groupby(rows, key=itemgetter(0))
+    group = next(groups, None)
+    for page in pages:
+        for collection in page:
+            head = msgspec.json.encode(write(cast(Mapping[str, object], collection), ()))
+            if group is not None and group[0] == collection["id"]:
+                yield _with_members(head, group[1])
+                group = next(groups, None)
+            else:
+                yield iter((head,))
+
+
+def _with_members(head: bytes, rows: Iterable[Any]) -> Iterator[bytes]:
+    if not head.endswith(_NO_MEMBERS):
+        raise AssertionError("a collection's record must end with its members")
+    yield head.removesuffix(b"]}")
+    for number, (_, key) in enumerate(rows):
+        yield (b',{"id":"%d"}' if number else b'{"id":"%d"}') % key
+    yield b"]}"
