@@ -1,0 +1,120 @@
+"""What each task does: one call into the domain for every server or site, and a line for the log.
+
+Arguments are ids only, as messages and logs show them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tconnect_pyramid import sessions
+from tconnect_pyramid.client import cleanup as client_cleanup
+from tconnect_pyramid.client.connecting import handshake as shake_hands
+from tconnect_pyramid.client.servers import ServerView, list_servers
+from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.delivery.outbox import sweep
+from tconnect_pyramid.errors import SyncBusy, TConnectError
+from tconnect_pyramid.server import cleanup as server_cleanup
+from tconnect_pyramid.server.keepalive import end_idle_sign_ins
+
+log = logging.getLogger(__name__)
+
+ORIGIN = "schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task did, in words, and the ids of the servers with which another run was under way."""
+
+    text: str
+    busy: tuple[int, ...] = ()
+
+
+def handshake(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+    """Agree with each server on the version of the protocol (protocol 10)."""
+    texts = []
+    for server in _active_servers(context, servers):
+        try:
+            texts.append(f"{server.name}: version {shake_hands(context, server.id)}")
+        except TConnectError as error:
+            # One server that is down must not keep the others from theirs.
+            log.warning("Handshake with %s failed: %s", server.name, error)
+            texts.append(f"{server.name}: failed")
+    return _outcome(texts)
+
+
+def users(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+    """Bring people in step with each server."""
+    return _sync(context, "users", servers)
+
+
+def collections(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+    """Bring audiences and courses in step with each server."""
+    return _sync(context, "collections", servers)
+
+
+def cleanup(context: Context) -> Outcome:
+    """Remove what nobody needs any more, in both roles."""
+    requests = client_cleanup.cleanup(context)
+    clients = server_cleanup.cleanup(context)
+    with context.unit() as session:
+        signins = sessions.forget_old(session, context.clock())
+    return Outcome(
+        f"removed: {requests} of the client role, {clients} of the server role, {signins} old sign-ins"
+    )
+
+
+def end_timed_out(context: Context) -> Outcome:
+    """End sign-ins that nobody has used for too long, here or at a client (protocol 7.5)."""
+    return Outcome(f"ended {end_idle_sign_ins(context)} sign-ins")
+
+
+def deliver(context: Context) -> Outcome:
+    """Send the notices that are due."""
+    delivered = sweep(context)
+    return Outcome(f"{delivered.confirmed} confirmed, {delivered.failed} failed")
+
+
+JOBS: Mapping[str, Callable[..., Outcome]] = MappingProxyType(
+    {
+        "handshake": handshake,
+        "users": users,
+        "collections": collections,
+        "cleanup": cleanup,
+        "sessions": end_timed_out,
+        "outbox": deliver,
+    }
+)
+"""By the name of the task in the table."""
+
+
+def _sync(context: Context, kind: str, servers: Sequence[int] | None) -> Outcome:
+    texts = []
+    busy = []
+    for server in _active_servers(context, servers):
+        try:
+            report = run_sync(context, kind, server.id, origin=ORIGIN)
+        except SyncBusy:
+            busy.append(server.id)
+            texts.append(f"{server.name}: busy")
+            continue
+        level = logging.INFO if report.state == "done" else logging.WARNING
+        log.log(level, "Sync of %s with %s: %s. %s", kind, server.name, report.state, report.message)
+        texts.append(f"{server.name}: {report.state}")
+    return _outcome(texts, busy)
+
+
+def _active_servers(context: Context, wanted: Sequence[int] | None) -> list[ServerView]:
+    with context.reading() as session:
+        if not context.options(session).client_enabled:
+            return []
+        active = list_servers(session, active_only=True)
+    return [server for server in active if wanted is None or server.id in wanted]
+
+
+def _outcome(texts: Sequence[str], busy: Sequence[int] = ()) -> Outcome:
+    return Outcome("; ".join(texts) or "nothing to do", tuple(busy))
