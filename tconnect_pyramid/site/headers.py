@@ -1,0 +1,52 @@
+"""What every request and response of the site goes through: readable forms, protecting headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyramid.events import NewResponse
+from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
+from pyramid.request import Request
+from pyramid.response import Response
+
+LARGEST_FORM = 1_000_000
+"""Bytes."""
+
+# `form-action` is left out: browsers apply it to redirects after a form too, and a login may go on to
+# another site.
+POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
+
+View = Callable[[Any, Request], Response]
+
+
+def readable_form(view: View, info: Any) -> View:
+    """Refuse requests whose query or form cannot be read at all, before anybody trips over them.
+
+    A view deriver. Views without protection against forged requests are called by programs and read
+    their own forms.
+    """
+    if info.options.get("require_csrf") is False or info.exception_only:
+        return view
+
+    def checked(context: Any, request: Request) -> Response:
+        if (request.content_length or 0) > LARGEST_FORM:
+            raise HTTPRequestEntityTooLarge
+        try:
+            request.params.items()
+        except ValueError:
+            raise HTTPBadRequest from None
+        return view(context, request)
+
+    return checked
+
+
+def protect(event: NewResponse) -> None:
+    """Set the headers that tell a browser what not to do with our pages."""
+    headers = event.response.headers
+    headers.setdefault("Content-Security-Policy", POLICY)
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    if event.response.content_type == "text/html":
+        # Pages say who is logged in: the back button must not show them after a logout.
+        headers.setdefault("Cache-Control", "no-store")

@@ -1,0 +1,60 @@
+"""Pages for what is not there, not allowed, or broken."""
+
+from __future__ import annotations
+
+import logging
+
+from pyramid.httpexceptions import HTTPClientError, HTTPException, HTTPSeeOther
+from pyramid.request import Request
+
+log = logging.getLogger(__name__)
+
+Message = dict[str, str]
+
+EXPLAINED = {
+    400: ("This request cannot be read", "Go back, and try again from there."),
+    413: ("This is too much", "Go back, and send less at once."),
+}
+
+
+def not_found(request: Request) -> Message:
+    """Nothing lies at this address."""
+    request.response.status_code = 404
+    return {"title": "Page not found", "message": "There is no page at this address."}
+
+
+def forbidden(request: Request) -> Message | HTTPException:
+    """Whoever is not logged in may do so first; for everybody else the page is closed."""
+    if request.identity is None:
+        return HTTPSeeOther(request.route_path("login", _query={"next": request.path_qs}))
+    request.response.status_code = 403
+    return {"title": "Not allowed", "message": "Your account may not see this page."}
+
+
+def forged(request: Request) -> Message:
+    """The form was not one of this site's pages in this browser, or that page was open for too long."""
+    request.response.status_code = 400
+    return {
+        "title": "This form has expired",
+        "message": "It was opened too long ago, or your browser keeps no cookies. Nothing was changed. "
+        "Go back, reload the page, and send it again.",
+    }
+
+
+def client_error(error: HTTPClientError, request: Request) -> Message:
+    """Any other request that cannot be answered."""
+    request.response.status_code = error.code
+    title, message = EXPLAINED.get(error.code, (error.title, "Go back, and try again from there."))
+    return {"title": title, "message": message}
+
+
+def broken(error: Exception, request: Request) -> Message:
+    """Something of ours went wrong: the log tells what, the page does not."""
+    # Without the query, which may hold the tokens of a sign-in.
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    request.response.status_code = 500
+    return {
+        "title": "Something went wrong",
+        "message": "This is a mistake of the site, not of yours. Try again in a little while; if it happens "
+        "again, tell the people who run this site.",
+    }
