@@ -1,0 +1,215 @@
+"""One run of a sync from beginning to end: receive, read, plan, guard, apply. Only here is their order known."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.client.sync import guard, history, lease
+from tconnect_pyramid.client.sync.apply_users import apply_users
+from tconnect_pyramid.client.sync.plan import USERS, Plan
+from tconnect_pyramid.client.sync.plan_users import plan_users
+from tconnect_pyramid.client.sync.read import read_people
+from tconnect_pyramid.client.sync.receive import receive
+from tconnect_pyramid.client.sync.report import RunReport
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.delivery.outbox import deliver_now
+from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, TConnectError, TransactionOpen
+from tconnect_pyramid.models import Server
+from tconnect_pyramid.peers import ServerPeer, server_peer
+from tconnect_pyramid.protocol import services
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    service: str
+    read: Callable[[object], Any]
+    plan: Callable[[Session, Context, ServerPeer, Any], Any]
+    apply: Callable[[Session, Context, ServerPeer, Any, int], history.Applied]
+
+
+_STEPS = {
+    USERS: _Steps(services.GET_USERS, read_people, plan_users, apply_users),
+}
+
+KINDS = tuple(_STEPS)
+"""What can be synchronised, in the order that brings everything soonest."""
+
+
+def run_sync(
+    context: Context, kind: str, server_id: int, *, origin: str = "command", dry_run: bool = False
+) -> RunReport:
+    """Make what came from a server as the server says, for one of `KINDS`.
+
+    A mistake of the peer, of its data or of the site's set-up is told by the report's state `failed`
+    and its message; then nothing was changed. A dry run writes nothing at all. `origin` is `command`,
+    `page` or `schedule`. Raises InvalidInput for an unknown kind, NotFound for an unknown server,
+    SyncBusy while another run works on the same server.
+    """
+    if kind not in _STEPS:
+        raise InvalidInput("kind", f"There is no sync of {kind!r}; there are {', '.join(KINDS)}.")
+    with context.reading() as session:
+        row = session.get(Server, server_id)
+        if row is None:
+            raise NotFound(f"There is no server with the id {server_id}.")
+        idnumber = row.idnumber
+    sync = _Sync(context, kind, server_id, idnumber, origin, time.monotonic())
+    if dry_run:
+        return sync.dry_run()
+    holder = f"{kind}, by {origin}, process {os.getpid()}"
+    with lease.held(context, f"server:{server_id}", holder) as grip:
+        return sync.run(grip)
+
+
+class _Sync:
+    def __init__(
+        self, context: Context, kind: str, server_id: int, idnumber: str, origin: str, began: float
+    ) -> None:
+        self.context = context
+        self.kind = kind
+        self.steps = _STEPS[kind]
+        self.server_id = server_id
+        self.idnumber = idnumber
+        self.origin = origin
+        self.began = began
+        self.started = context.clock()
+
+    def dry_run(self) -> RunReport:
+        """Everything but writing."""
+        try:
+            peer = self._peer()
+            incoming = self.steps.read(receive(self.context, peer, self.steps.service))
+            plan, objection = self._plan(peer, incoming)
+        except TransactionOpen:
+            raise
+        except (TConnectError, SQLAlchemyError) as error:
+            return self._report(None, history.FAILED, message=_words(error))
+        state = history.HELD if objection else history.PLANNED
+        return self._report(None, state, plan, message=objection or plan.note)
+
+    def run(self, grip: lease.Grip) -> RunReport:
+        """The whole of it, under the server's lease."""
+        with self.context.unit() as session:
+            run_id = history.begin(
+                session,
+                kind=self.kind,
+                server_id=self.server_id,
+                server_idnumber=self.idnumber,
+                origin=self.origin,
+                now=self.started,
+            )
+        try:
+            return self._run(grip, run_id)
+        except TransactionOpen as error:
+            self._fail(run_id, _words(error))
+            raise
+        except (TConnectError, SQLAlchemyError) as error:
+            return self._fail(run_id, _words(error))
+        except BaseException as error:
+            self._fail(run_id, f"The run was ended by {type(error).__name__}; nothing was changed.")
+            raise
+
+    def _run(self, grip: lease.Grip, run_id: int) -> RunReport:
+        peer = self._peer()
+        data = receive(self.context, peer, self.steps.service)
+        lease.beat(self.context, grip)
+        incoming = self.steps.read(data)
+        lease.beat(self.context, grip)
+        try:
+            report, notices = self._plan_and_settle(grip, run_id, peer, incoming)
+        except IntegrityError:
+            # A sign-in made the same account, or somebody took the name, after the plan was made.
+            report, notices = self._plan_and_settle(grip, run_id, peer, incoming)
+        deliver_now(self.context, notices)
+        return report
+
+    def _plan_and_settle(
+        self, grip: lease.Grip, run_id: int, peer: ServerPeer, incoming: object
+    ) -> tuple[RunReport, list[int]]:
+        plan, objection = self._plan(peer, incoming)
+        applied = history.Applied()
+        with self.context.unit() as session:
+            lease.confirm(session, grip, self.context.clock())
+            if objection:
+                state, message = history.HELD, objection
+            else:
+                applied = self.steps.apply(session, self.context, peer, plan, run_id)
+                state = history.PARTIAL if plan.faults else history.DONE
+                message = plan.note
+            report = self._report(run_id, state, plan, applied, message)
+            history.end(
+                session,
+                run_id,
+                state=state,
+                seconds=report.seconds,
+                message=message,
+                counts=report.counts,
+                lines=report.lines,
+            )
+            history.replace_held(session, run_id, kind=self.kind, server_id=self.server_id)
+        return report, applied.notices
+
+    def _peer(self) -> ServerPeer:
+        with self.context.reading() as session:
+            row = session.get(Server, self.server_id)
+            if row is None or row.state != "active":
+                raise Conflict(
+                    "The connection to this server is being ended; nothing is synchronised any more."
+                )
+            if not self.context.options(session).client_enabled:
+                raise Conflict(
+                    "The client role of this site is not enabled: run `tconnect client enable` first."
+                )
+            return server_peer(self.context.box, row)
+
+    def _plan(self, peer: ServerPeer, incoming: object) -> tuple[Plan, str]:
+        with self.context.reading() as session:
+            plan = self.steps.plan(session, self.context, peer, incoming)
+            return plan, guard.objection(session, self.server_id, plan, self.context.clock())
+
+    def _fail(self, run_id: int, message: str) -> RunReport:
+        report = self._report(run_id, history.FAILED, message=message)
+        with self.context.unit() as session:
+            history.end(
+                session, run_id, state=report.state, seconds=report.seconds, message=message, counts={}
+            )
+        return report
+
+    def _report(
+        self,
+        run_id: int | None,
+        state: str,
+        plan: Plan | None = None,
+        applied: history.Applied | None = None,
+        message: str = "",
+    ) -> RunReport:
+        plan = plan or Plan(self.kind)
+        created = applied.created if applied else {}
+        return RunReport(
+            kind=self.kind,
+            server=self.idnumber,
+            run=run_id,
+            state=state,
+            counts=plan.counts(),
+            seconds=round(time.monotonic() - self.began, 3),
+            message=message,
+            lines=[change.line(created.get(change.remote_id or 0)) for change in plan.changes],
+            origin=self.origin,
+            started=self.started,
+        )
+
+
+def _words(error: Exception) -> str:
+    """An error for the run's message. A database's first line only: the others quote rows."""
+    if isinstance(error, DBAPIError):
+        first = str(error.orig).partition("\n")[0]
+        return f"The database refused: {first}. Nothing was changed."
+    if isinstance(error, SQLAlchemyError):
+        return f"The database refused ({type(error).__name__}). Nothing was changed."
+    return str(error)

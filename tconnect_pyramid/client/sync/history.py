@@ -1,0 +1,95 @@
+"""The rows of runs: begun before a server is called, ended in the transaction of what the run did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import insert, update
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.client.sync.report import LineView
+from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.models import Run, RunLine
+
+RUNNING = "running"
+DONE = "done"
+PARTIAL = "partial"
+FAILED = "failed"
+HELD = "held"
+REJECTED = "rejected"
+PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying a plan gave: notices to deliver, and keys of new accounts by the person's id."""
+
+    notices: list[int] = field(default_factory=list)
+    created: Mapping[int, int] = field(default_factory=dict)
+
+
+def begin(session: Session, *, kind: str, server_id: int, server_idnumber: str, origin: str, now: int) -> int:
+    """Write a run that begins; gives its id. The caller holds the server's lease.
+
+    A run of this server that is still called running was killed: only one runs at a time.
+    """
+    session.execute(
+        update(Run)
+        .where(Run.server_id == server_id, Run.state == RUNNING)
+        .values(state=FAILED, message="The run was interrupted; nothing was changed.")
+    )
+    run = Run(
+        kind=kind,
+        server_id=server_id,
+        server_idnumber=server_idnumber,
+        state=RUNNING,
+        origin=origin,
+        started=now,
+        counts={},
+    )
+    session.add(run)
+    session.flush()
+    return run.id
+
+
+def end(
+    session: Session,
+    run_id: int,
+    *,
+    state: str,
+    seconds: float,
+    message: str,
+    counts: Mapping[str, int] | None = None,
+    lines: Iterable[LineView] = (),
+) -> None:
+    """Write how a run ended, and its lines."""
+    session.execute(
+        update(Run)
+        .where(Run.id == run_id)
+        .values(state=state, seconds=seconds, message=message, counts=dict(counts or {}))
+    )
+    for some in in_batches(lines):
+        session.execute(
+            insert(RunLine),
+            [
+                {
+                    "run_id": run_id,
+                    "action": line.action,
+                    "remote_id": line.remote_id,
+                    "account_key": line.account,
+                    "subject": line.subject,
+                    "detail": line.detail,
+                }
+                for line in some
+            ],
+        )
+
+
+def replace_held(session: Session, run_id: int, *, kind: str, server_id: int) -> None:
+    """A newer plan of the same kind and server takes the place of one that waits for a decision."""
+    session.execute(
+        update(Run)
+        .where(Run.kind == kind, Run.server_id == server_id, Run.state == HELD, Run.id != run_id)
+        .values(state=REJECTED, message=Run.message + f" (Run {run_id} took its place.)")
+    )

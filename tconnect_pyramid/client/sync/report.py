@@ -1,0 +1,56 @@
+"""What a run tells whoever asked for it; plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+COUNTED = (
+    "created",
+    "linked",
+    "updated",
+    "suspended",
+    "unsuspended",
+    "deleted",
+    "undeleted",
+    "skipped",
+    "unchanged",
+)
+"""The numbers of every run, in their order."""
+COUNTED_MEMBERS = ("added", "removed")
+"""Further numbers of a run of collections: memberships."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """What a run did, or wanted to do, to one person or collection.
+
+    `action` is one of `COUNTED` but `unchanged`; `remote_id` the id at the server, None for a record
+    without a usable one; `account` the key of the local account, where there is one.
+    """
+
+    action: str
+    remote_id: int | None
+    account: int | None
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run. `server` is its `serveridnumber`; `run` the run's id, None for a dry run.
+
+    `state`: `done`, `partial` (some records were skipped), `failed`, `held` (see `message`), `planned`
+    (a dry run), or, of earlier runs, `running` and `rejected`. `counts` and `lines` of a run that is
+    held or planned say what it wanted to do.
+    """
+
+    kind: str
+    server: str
+    run: int | None
+    state: str
+    counts: dict[str, int]
+    seconds: float
+    message: str = ""
+    lines: list[LineView] = field(default_factory=list)
+    origin: str = "command"
+    started: int = 0
