@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
@@ -25,24 +27,35 @@ def keep_person(session: Session, context: Context, peer: ServerPeer, record: Us
     if link is not None:
         current = context.accounts.fetch(session, [link.account_key]).get(link.account_key)
         if current is not None and not current["deleted"]:
-            changes = rules.differences(context.accounts.columns, current, rules.signed_in_values(record))
+            wanted = _fitting(context, record, rules.signed_in_values(record))
+            changes = rules.differences(context.accounts.columns, current, wanted)
             if changes:
                 context.accounts.update(session, {link.account_key: {**changes, "timemodified": now}})
             return link.account_key
         _refuse_taken_name(session, context, peer, record, owner=link.account_key)
         if current is not None:
-            revived = rules.revived_account(record, peer.idnumber, now)
-            context.accounts.update(session, {link.account_key: revived})
+            by_hand = bool(current["suspended"]) and not link.suspended_by_sync
+            revived = rules.revived_account(record, peer.idnumber, now, stays_suspended=by_hand)
+            link.suspended_by_sync = False
+            context.accounts.update(session, {link.account_key: _fitting(context, record, revived)})
             memberships.join_awaited(session, context, peer.id, {record.id: link.account_key})
             return link.account_key
         session.execute(delete(Link).where(Link.person_id == record.id, Link.server_id == peer.id))
     else:
         _refuse_taken_name(session, context, peer, record, owner=None)
-    (key,) = context.accounts.insert(session, [rules.new_account(record, peer.idnumber, now)])
+    new = _fitting(context, record, rules.new_account(record, peer.idnumber, now))
+    (key,) = context.accounts.insert(session, [new])
     session.add(Link(person_id=record.id, server_id=peer.id, account_key=key, timecreated=now))
     session.flush()
     memberships.join_awaited(session, context, peer.id, {record.id: key})
     return key
+
+
+def _fitting(context: Context, record: UserRecord, values: dict[str, Any]) -> dict[str, Any]:
+    reason = rules.misfit(context.accounts.columns, values)
+    if reason is not None:
+        raise BadRecord(record.id, reason)
+    return values
 
 
 def _refuse_taken_name(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyramid.config import Configurator
+from pyramid.security import NO_PERMISSION_REQUIRED
 
 from tconnect_pyramid.protocol import paths
 from tconnect_pyramid.views import deriver, services, sso
@@ -17,20 +18,24 @@ def includeme(config: Configurator) -> None:
     config.include(deriver)
     config.add_static_view("tconnect-static", "tconnect_pyramid:static", cache_max_age=3600)
 
+    # A host's default permission and CSRF default are for its own views.
+    service = {"tconnect_view": "service", "require_csrf": False, "permission": NO_PERMISSION_REQUIRED}
+    page = {"tconnect_view": "page", "permission": NO_PERMISSION_REQUIRED}
+
     config.add_route("tconnect.server.sep", paths.SERVER_SEP)
-    config.add_view(services.server_sep, route_name="tconnect.server.sep", tconnect_view="service")
+    config.add_view(services.server_sep, route_name="tconnect.server.sep", **service)
 
     config.add_route("tconnect.server.sso_request", paths.SSO_REQUEST)
-    config.add_view(sso.sso_request, route_name="tconnect.server.sso_request", tconnect_view="page")
+    config.add_view(sso.sso_request, route_name="tconnect.server.sso_request", **page)
 
     config.add_route("tconnect.client.setup", paths.CLIENT_SETUP)
-    config.add_view(services.client_setup, route_name="tconnect.client.setup", tconnect_view="service")
+    config.add_view(services.client_setup, route_name="tconnect.client.setup", **service)
 
     config.add_route("tconnect.client.sep", paths.CLIENT_SEP)
-    config.add_view(services.client_sep, route_name="tconnect.client.sep", tconnect_view="service")
+    config.add_view(services.client_sep, route_name="tconnect.client.sep", **service)
 
     config.add_route("tconnect.client.sso_start", paths.SSO_START)
-    config.add_view(sso.sso_start, route_name="tconnect.client.sso_start", tconnect_view="page")
+    config.add_view(sso.sso_start, route_name="tconnect.client.sso_start", **page)
 
     config.add_route("tconnect.client.sso_finish", paths.SSO_FINISH)
-    config.add_view(sso.sso_finish, route_name="tconnect.client.sso_finish", tconnect_view="page")
+    config.add_view(sso.sso_finish, route_name="tconnect.client.sso_finish", **page)

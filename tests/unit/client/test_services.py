@@ -1,0 +1,167 @@
+"""What servers ask a client: every recorded refusal, and the rules of sign-in requests and sessions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+from support import peers, sites
+
+from tconnect_pyramid import sessions
+from tconnect_pyramid.client import connecting, services, signin
+from tconnect_pyramid.models import ServerSession, SignIn
+from tconnect_pyramid.protocol.forms import read_form, write_form
+from tconnect_pyramid.secretbox import digest, new_token
+
+RECORDED = Path(__file__).parents[2] / "data" / "wire"
+REFUSALS = [
+    recorded
+    for recorded in json.loads((RECORDED / "refusals.json").read_text(encoding="utf-8"))
+    if recorded["path"].startswith("/auth/connect/")
+]
+SUCCESS = {"status": "success", "data": []}
+
+
+@pytest.fixture
+def clock():
+    return sites.StillClock()
+
+
+@pytest.fixture
+def context(make_database, clock):
+    options = [("client.enabled", "true")]
+    with sites.context(make_database(), clock=clock, transport=peers.always(), options=options) as context:
+        yield context
+
+
+@pytest.fixture
+def server_id(context) -> int:
+    return peers.add_server(context)
+
+
+def ask(context, service: str, **parameters: str) -> dict:
+    return json.loads(services.answer(context, peers.client_call(service, **parameters)))
+
+
+def error(message: str) -> dict:
+    return {"status": "error", "message": message}
+
+
+def set_option(context, name: str, value: str) -> None:
+    with context.unit() as session:
+        sites.set_option(session, context.settings, name, value, context.clock())
+
+
+def signed_in(context, server_id, username="tc_3") -> tuple[str, str]:
+    """A browser that came from the server: its id and its ssotoken."""
+    token, browser_id = new_token(), sessions.new_browser_id()
+    with context.unit() as session:
+        (key,) = context.accounts.insert(session, [{"username": username, "email": ""}])
+        session.add(
+            ServerSession(
+                token_hash=digest(token),
+                token=context.box.seal(token),
+                server_id=server_id,
+                signin_id=sessions.start(session, browser_id, key, context.clock()),
+                person_id=3,
+                account_key=key,
+                timecreated=context.clock(),
+            )
+        )
+    return browser_id, token
+
+
+def is_signed_in(context, browser_id) -> bool:
+    with context.reading() as session:
+        return session.scalar(select(SignIn.ended).where(SignIn.browser_hash == digest(browser_id))) is None
+
+
+@pytest.mark.parametrize("recorded", REFUSALS, ids=lambda r: f"{r['path'][14:]} {sorted(r['form'].items())}")
+def test_every_recorded_refusal_is_answered_alike(context, server_id, recorded):
+    form = read_form(write_form(recorded["form"].items()))
+    answer = connecting.answer_setup if recorded["path"].endswith("sep_setup.php") else services.answer
+    assert json.loads(answer(context, form)) == recorded["response"]
+
+
+def test_refusals_come_in_the_order_of_the_protocol(context, server_id):
+    wrong = {"service": "nope", "component": "mod_forum"}
+    call = peers.client_call("x") | wrong
+    set_option(context, "client.enabled", "false")
+    with context.unit() as session:
+        server = session.get(peers.Server, server_id)
+        server.state, server.apiversion = "leaving", 9
+    expected = iter(
+        [
+            "invalid client secret or idnumber",
+            "connect client not enabled",
+            "connect server is not active",
+            "unsupported api version",
+            "invalid server service component: mod_forum",
+            "invalid client service name: nope",
+        ]
+    )
+    assert json.loads(services.answer(context, call | {"clientsecret": "0" * 40})) == error(next(expected))
+    assert json.loads(services.answer(context, call)) == error(next(expected))
+    set_option(context, "client.enabled", "true")
+    assert json.loads(services.answer(context, call)) == error(next(expected))
+    for change in ({"state": "active"}, {"apiversion": 2}):
+        with context.unit() as session:
+            for name, value in change.items():
+                setattr(session.get(peers.Server, server_id), name, value)
+        assert json.loads(services.answer(context, call)) == error(next(expected))
+    assert json.loads(services.answer(context, call | {"component": "auth_connect"})) == error(next(expected))
+
+
+def test_a_sign_in_request_is_valid_for_ten_minutes_and_for_its_server_only(context, clock, server_id):
+    url = signin.start(context, server_id, "browser", "")
+    token = url.partition("requesttoken=")[2]
+    assert ask(context, "validate_sso_request_token", requesttoken=token) == SUCCESS
+    clock.tick(600)
+    assert ask(context, "VALIDATE_sso_request_token", requesttoken=token) == SUCCESS
+    clock.tick(1)
+    assert ask(context, "validate_sso_request_token", requesttoken=token) == error("sso request timed out")
+    other = peers.add_server(context, idnumber="1" * 40, client_idnumber="2" * 40)
+    token = signin.start(context, other, "browser", "").partition("requesttoken=")[2]
+    assert ask(context, "validate_sso_request_token", requesttoken=token) == error("sso request timed out")
+
+
+def test_an_active_person_is_active_until_the_time_out_and_asking_prolongs_nothing(context, clock, server_id):
+    browser_id, token = signed_in(context, server_id)
+    clock.tick(7200)
+    assert ask(context, "is_sso_user_active", ssotoken=token)["data"] == {"active": True}
+    clock.tick(1)
+    assert ask(context, "is_sso_user_active", ssotoken=token)["data"] == {"active": False}
+    assert not is_signed_in(context, browser_id), "a timed-out session is ended there and then"
+
+
+def test_a_session_whose_browser_belongs_to_somebody_else_is_ended(context, server_id):
+    browser_id, token = signed_in(context, server_id)
+    with context.unit() as session:
+        session.scalar(select(SignIn)).account_key += 1
+    assert ask(context, "is_sso_user_active", ssotoken=token)["data"] == {"active": False}
+    assert not is_signed_in(context, browser_id)
+
+
+def test_a_server_ends_its_own_session_and_no_other(context, server_id):
+    other = peers.add_server(context, idnumber="1" * 40, client_idnumber="2" * 40)
+    mine, token = signed_in(context, server_id)
+    theirs, their_token = signed_in(context, other, "tc_4")
+    assert ask(context, "is_sso_user_active", ssotoken=their_token)["data"] == {"active": False}
+    assert ask(context, "kill_sso_user", ssotoken=their_token) == SUCCESS
+    assert is_signed_in(context, theirs)
+    assert ask(context, "kill_sso_user", ssotoken=token) == SUCCESS
+    assert not is_signed_in(context, mine)
+    assert ask(context, "kill_sso_user", ssotoken=token) == SUCCESS
+
+
+def test_a_fault_of_our_own_is_an_error_without_detail(make_sqlite, caplog):
+    url = make_sqlite()
+    with sites.context(url, options=[("client.enabled", "true")]) as context:
+        peers.add_server(context)
+        with context.unit() as session:
+            session.execute(text("DROP TABLE tconnect_signin_request"))
+        reply = ask(context, "validate_sso_request_token", requesttoken="0" * 40)
+    assert reply == error("internal error")
+    assert peers.CLIENTSECRET not in caplog.text
