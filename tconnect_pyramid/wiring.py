@@ -27,9 +27,10 @@ AFTER_ALL_DIRECTIVES = PHASE3_CONFIG + 10
 
 
 class Directed:
-    """What a host has said by directives, until the context is built from it."""
+    """The settings, and what a host has said by directives, until the context is built from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.columns: ColumnMap | None = None
         self.engine: Engine | None = None
         self.transport: Transport | None = None
@@ -39,7 +40,8 @@ class Directed:
 
 def includeme(config: Configurator) -> None:
     """Add the directives, and build the site's context once all of them have been heard."""
-    config.registry["tconnect.directed"] = Directed()
+    raw = {name: str(value) for name, value in config.registry.settings.items()}
+    config.registry["tconnect.directed"] = Directed(read_settings(raw))
     for directive in (
         set_tconnect_accounts,
         set_tconnect_dbsession,
@@ -114,7 +116,7 @@ def _direct(config: Configurator, directive: str, attribute: str, value: Any, ti
 
 def _register_context(registry: Registry) -> None:
     directed: Directed = registry["tconnect.directed"]
-    settings = read_settings({name: str(value) for name, value in registry.settings.items()})
+    settings = directed.settings
     database = Database(directed.engine or _engine(registry))
     context = Context(
         settings=settings,
