@@ -12,10 +12,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync import guard, history, lease
+from tconnect_pyramid.client.sync.apply_collections import apply_collections
 from tconnect_pyramid.client.sync.apply_users import apply_users
-from tconnect_pyramid.client.sync.plan import USERS, Plan
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, USERS, Plan
+from tconnect_pyramid.client.sync.plan_collections import plan_collections
 from tconnect_pyramid.client.sync.plan_users import plan_users
-from tconnect_pyramid.client.sync.read import read_people
+from tconnect_pyramid.client.sync.read import read_people, read_sets
 from tconnect_pyramid.client.sync.receive import receive
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.context import Context
@@ -36,6 +38,7 @@ class _Steps:
 
 _STEPS = {
     USERS: _Steps(services.GET_USERS, read_people, plan_users, apply_users),
+    COLLECTIONS: _Steps(services.GET_USER_COLLECTIONS, read_sets, plan_collections, apply_collections),
 }
 
 KINDS = tuple(_STEPS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tconnect_pyramid.client.sync.report import COUNTED, LineView
+from tconnect_pyramid.client.sync.report import COUNTED, COUNTED_MEMBERS, LineView
 
 USERS = "users"
 COLLECTIONS = "collections"
@@ -99,7 +99,9 @@ class Plan:
     def counts(self) -> dict[str, int]:
         """How many of each action, every name of `COUNTED` included."""
         counted = Counter(str(change.action) for change in self.changes)
-        return {name: counted[name] for name in COUNTED} | {"unchanged": self.unchanged}
+        counted["unchanged"] = self.unchanged
+        names = COUNTED + COUNTED_MEMBERS if self.kind == COLLECTIONS else COUNTED
+        return {name: counted[name] for name in names}
 
 
 def visible(text: str, limit: int = LONGEST_SUBJECT) -> str:

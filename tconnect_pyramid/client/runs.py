@@ -1,0 +1,134 @@
+"""Runs of syncs as an administrator sees them, and the decision about one that is held."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS
+from tconnect_pyramid.client.sync.history import HELD, REJECTED
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS
+from tconnect_pyramid.client.sync.report import LineView, RunReport
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.errors import Conflict, NotFound
+from tconnect_pyramid.models import Approval, Run, RunLine, Server
+
+COMMAND = "command"
+PAGE = "page"
+
+
+def list_runs(session: Session, *, limit: int = 50) -> list[RunReport]:
+    """The newest runs first, without their lines."""
+    return [_report(row) for row in session.scalars(select(Run).order_by(Run.id.desc()).limit(limit))]
+
+
+def show_run(session: Session, run_id: int) -> RunReport:
+    """One run with its lines. Raises NotFound."""
+    row = _find(session, run_id)
+    lines = session.scalars(select(RunLine).where(RunLine.run_id == run_id).order_by(RunLine.id))
+    return _report(
+        row,
+        [
+            LineView(line.action, line.remote_id, line.account_key, line.subject, line.detail)
+            for line in lines
+        ],
+    )
+
+
+def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
+    """Allow exactly the removals of a held run, for 24 hours, and run that sync anew; gives the new run.
+
+    What the new run would remove beyond that is held again. Raises NotFound, Conflict when the run is
+    not held (any more) or its server is gone, and SyncBusy; after the last one the approval stands.
+    """
+    with context.unit() as session:
+        run = _held(session, run_id)
+        if session.get(Server, run.server_id) is None:
+            raise Conflict(f"The server of run {run_id} is not connected any more.")
+        approved = _approve(session, run, context.clock() + APPROVAL_SECONDS)
+        context.audit(session, actor, "run.approved", str(run_id), kind=run.kind, removals=approved)
+        kind, server_id = run.kind, run.server_id
+    return run_sync(context, kind, server_id, origin=COMMAND if actor == COMMAND else PAGE)
+
+
+def reject_run(context: Context, run_id: int, *, actor: str) -> None:
+    """Decide that a held run is not to be done. Raises NotFound, and Conflict when it is not held."""
+    with context.unit() as session:
+        run = _held(session, run_id)
+        run.state = REJECTED
+        context.audit(session, actor, "run.rejected", str(run_id), kind=run.kind)
+
+
+def _find(session: Session, run_id: int) -> Run:
+    row = session.get(Run, run_id)
+    if row is None:
+        raise NotFound(f"There is no run {run_id}; `tconnect client run list` shows them.")
+    return row
+
+
+def _held(session: Session, run_id: int) -> Run:
+    run = _find(session, run_id)
+    if run.state != HELD:
+        raise Conflict(f"Run {run_id} waits for no decision: its state is {run.state}.")
+    return run
+
+
+def _approve(session: Session, run: Run, expires: int) -> int:
+    lines = session.scalars(
+        select(RunLine)
+        .where(RunLine.run_id == run.id, RunLine.action.in_([str(action) for action in REMOVALS]))
+        .order_by(RunLine.id)
+    )
+    wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for line in lines:
+        if line.remote_id is not None:
+            wanted[_kind(run, line), line.action].add(line.remote_id)
+    for (kind, action), remote_ids in wanted.items():
+        for some in in_batches(sorted(remote_ids)):
+            # Approved before: the 24 hours begin anew.
+            session.execute(
+                delete(Approval).where(
+                    Approval.remote_id.in_(some),
+                    Approval.kind == kind,
+                    Approval.action == action,
+                    Approval.server_id == run.server_id,
+                )
+            )
+            session.execute(
+                insert(Approval),
+                [
+                    {
+                        "remote_id": remote_id,
+                        "kind": kind,
+                        "action": action,
+                        "server_id": run.server_id,
+                        "expires": expires,
+                    }
+                    for remote_id in some
+                ],
+            )
+    return sum(len(remote_ids) for remote_ids in wanted.values())
+
+
+def _kind(run: Run, line: RunLine) -> str:
+    """What the line's id is the id of; a line about a collection begins with its kind."""
+    return line.subject.partition(" ")[0] if run.kind == COLLECTIONS else run.kind
+
+
+def _report(row: Run, lines: list[LineView] | None = None) -> RunReport:
+    return RunReport(
+        kind=row.kind,
+        server=row.server_idnumber,
+        run=row.id,
+        state=row.state,
+        counts=dict(row.counts),
+        seconds=row.seconds,
+        message=row.message,
+        lines=lines or [],
+        origin=row.origin,
+        started=row.started,
+    )

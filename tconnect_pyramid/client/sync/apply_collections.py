@@ -1,0 +1,133 @@
+"""Doing what a plan of the collections sync says, set by set, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import Table, bindparam, delete, insert, update
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.client.sync.history import Applied
+from tconnect_pyramid.client.sync.plan_collections import CollectionsPlan, Target, kept_as
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.audiences import Kept
+from tconnect_pyramid.models import AwaitedMember, Base, Collection
+from tconnect_pyramid.peers import ServerPeer
+
+
+def apply_collections(
+    session: Session, context: Context, peer: ServerPeer, plan: CollectionsPlan, run_id: int
+) -> Applied:
+    """Change audiences, their members, and who is awaited."""
+    del run_id
+    kept = kept_as(context)
+    _delete_gone(session, kept, plan)
+    _write_existing(session, kept, [target for target in plan.targets if target.local_id is not None])
+    _make(session, kept, peer, [target for target in plan.targets if target.local_id is None])
+    _write_members(session, kept, plan.targets)
+    _write_awaited(session, plan.targets)
+    return Applied()
+
+
+def _delete_gone(session: Session, kept: Kept, plan: CollectionsPlan) -> None:
+    for some in in_batches([it.local_id for it in plan.gone if it.row is not None]):
+        session.execute(delete(kept.members).where(kept.owner.in_(some)))
+        session.execute(delete(kept.table).where(kept.table.id.in_(some)))
+    for some in in_batches([it.id for it in plan.gone]):
+        session.execute(delete(AwaitedMember).where(AwaitedMember.collection_id.in_(some)))
+        session.execute(delete(Collection).where(Collection.id.in_(some)))
+
+
+def _write_existing(session: Session, kept: Kept, targets: Sequence[Target]) -> None:
+    grouped: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for target in targets:
+        if target.values:
+            grouped[tuple(sorted(target.values))].append({"row_id": target.local_id, **target.values})
+    table = _table(kept.table)
+    for names, rows in grouped.items():
+        session.execute(
+            update(table)
+            .where(table.c.id == bindparam("row_id"))
+            .values({name: bindparam(name) for name in names}),
+            rows,
+        )
+
+
+def _make(session: Session, kept: Kept, peer: ServerPeer, targets: Sequence[Target]) -> None:
+    """Make audiences; each keeps its id for life, which is noted with the collection."""
+    for some in in_batches(targets):
+        rows = [{**target.values, "timecreated": target.values["timemodified"]} for target in some]
+        ids = session.scalars(insert(kept.table).returning(kept.table.id, sort_by_parameter_order=True), rows)
+        for target, local_id in zip(some, ids.all(), strict=True):
+            target.local_id = local_id
+    known = [
+        {"row_id": target.collection_id, "local_id": target.local_id}
+        for target in targets
+        if target.collection_id is not None
+    ]
+    if known:
+        table = _table(Collection)
+        session.execute(
+            update(table).where(table.c.id == bindparam("row_id")).values(local_id=bindparam("local_id")),
+            known,
+        )
+    for some in in_batches([target for target in targets if target.collection_id is None]):
+        ids = session.scalars(
+            insert(Collection).returning(Collection.id, sort_by_parameter_order=True),
+            [
+                {
+                    "remote_id": target.remote_id,
+                    "kind": target.kind,
+                    "server_id": peer.id,
+                    "local_id": target.local_id,
+                }
+                for target in some
+            ],
+        )
+        for target, collection_id in zip(some, ids.all(), strict=True):
+            target.collection_id = collection_id
+
+
+def _write_members(session: Session, kept: Kept, targets: Sequence[Target]) -> None:
+    _write_pairs(
+        session,
+        _table(kept.members),
+        ("account_key", kept.owner.key),
+        leaving=[(key, target.local_id) for target in targets for key in target.leave],
+        coming=[(key, target.local_id) for target in targets for key in target.join],
+    )
+
+
+def _write_awaited(session: Session, targets: Sequence[Target]) -> None:
+    _write_pairs(
+        session,
+        _table(AwaitedMember),
+        ("person_id", "collection_id"),
+        leaving=[(person, target.collection_id) for target in targets for person in target.unawait],
+        coming=[(person, target.collection_id) for target in targets for person in target.await_],
+    )
+
+
+def _write_pairs(
+    session: Session,
+    table: Table,
+    names: tuple[str, str],
+    *,
+    leaving: Sequence[tuple[int, int | None]],
+    coming: Sequence[tuple[int, int | None]],
+) -> None:
+    one, other = names
+    if leaving:
+        session.execute(
+            delete(table).where(table.c[one] == bindparam("one"), table.c[other] == bindparam("other")),
+            [{"one": first, "other": second} for first, second in leaving],
+        )
+    if coming:
+        session.execute(insert(table), [{one: first, other: second} for first, second in coming])
+
+
+def _table(mapped_class: type[Base]) -> Table:
+    return cast(Table, mapped_class.__table__)

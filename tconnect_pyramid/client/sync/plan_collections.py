@@ -1,0 +1,254 @@
+"""The rules of the collections sync: audiences (on a social site: groups) and their members (protocol 9)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.client import accounts as rules
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, Action, Change, Plan, visible
+from tconnect_pyramid.client.sync.read import Sets
+from tconnect_pyramid.client.sync.report import COUNTED_MEMBERS
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.audiences import AUDIENCES, GROUPS, Kept
+from tconnect_pyramid.models import AwaitedMember, Collection, Link
+from tconnect_pyramid.peers import ServerPeer
+from tconnect_pyramid.protocol.collections import CollectionRecord
+
+COMPONENT = "auth_connect"
+"""Marks an audience that a sync owns, so that nobody edits it by hand."""
+SOCIAL = "social"
+
+BATCH = 100
+"""Collections whose members are looked up together."""
+
+
+@dataclass(slots=True)
+class Target:
+    """One collection as it is to be. `collection_id` and `local_id` are None for one that is new here.
+
+    `values` are what is to be written to the audience, `join` and `leave` keys of accounts, `await_`
+    and `unawait` ids of people who have no account here.
+    """
+
+    kind: str
+    remote_id: int
+    collection_id: int | None
+    local_id: int | None
+    values: dict[str, Any] = field(default_factory=dict)
+    join: list[int] = field(default_factory=list)
+    leave: list[int] = field(default_factory=list)
+    await_: list[int] = field(default_factory=list)
+    unawait: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A collection that came from the server before. `row` is its audience, None when that is gone."""
+
+    id: int
+    kind: str
+    remote_id: int
+    local_id: int
+    row: Mapping[str, Any] | None
+
+
+@dataclass(slots=True)
+class CollectionsPlan(Plan):
+    """`targets` are the collections with anything to be written; `gone` those to be deleted."""
+
+    targets: list[Target] = field(default_factory=list)
+    gone: list[Known] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Also how many memberships come and go."""
+        added = sum(len(target.join) for target in self.targets)
+        removed = sum(len(target.leave) for target in self.targets)
+        return Plan.counts(self) | dict(zip(COUNTED_MEMBERS, (added, removed), strict=True))
+
+
+def kept_as(context: Context) -> Kept:
+    """The tables that collections are kept in on this site."""
+    return GROUPS if context.settings.client_type == SOCIAL else AUDIENCES
+
+
+def local_idnumber(kind: str, remote_id: int, serveridnumber: str) -> str:
+    """The ID number of the audience of a server's collection."""
+    return f"tc_{kind}_{remote_id}_{serveridnumber}"
+
+
+def plan_collections(session: Session, context: Context, peer: ServerPeer, sets: Sets) -> CollectionsPlan:
+    """What the lists ask for; a fixed number of statements for each batch of collections. Writes nothing."""
+    planner = _Planner(session, context, peer, sets)
+    for records in in_batches(sets.records, BATCH):
+        planner.decide(records)
+    planner.decide_missing()
+    return planner.plan
+
+
+class _Planner:
+    def __init__(self, session: Session, context: Context, peer: ServerPeer, sets: Sets) -> None:
+        self.session = session
+        self.context = context
+        self.peer = peer
+        self.sets = sets
+        self.now = context.clock()
+        self.kept = kept_as(context)
+        self.plan = CollectionsPlan(kind=COLLECTIONS, lists_nobody=sets.lists_nothing)
+        for fault in sets.faults:
+            self.plan.changes.append(
+                Change(
+                    Action.SKIPPED,
+                    fault.kind,
+                    fault.remote_id,
+                    None,
+                    fault.kind,
+                    reason=fault.reason,
+                    is_fault=True,
+                )
+            )
+        self.known = self._known()
+        self.key_by_person = self._usable_people()
+
+    def decide(self, records: Sequence[CollectionRecord]) -> None:
+        known = [self.known.get((record.kind, record.id)) for record in records]
+        present = [it for it in known if it is not None]
+        members = self._members([it.local_id for it in present if it.row is not None])
+        awaited = self._awaited([it.id for it in present])
+        for record, it in zip(records, known, strict=True):
+            here = members[it.local_id] if it is not None and it.row is not None else set()
+            waiting = awaited[it.id] if it is not None else set()
+            self._decide_one(record, it, here, waiting)
+
+    def _decide_one(
+        self, record: CollectionRecord, it: Known | None, here: set[int], waiting: set[int]
+    ) -> None:
+        wanted = {self.key_by_person[person] for person in record.members if person in self.key_by_person}
+        unknown = {person for person in record.members if person not in self.key_by_person}
+        row = None if it is None else it.row
+        values = self._values(record)
+        changed = {name: v for name, v in values.items() if row is None or row[name] != v}
+        target = Target(
+            record.kind,
+            record.id,
+            None if it is None else it.id,
+            None if it is None or row is None else it.local_id,
+            values={**changed, "timemodified": self.now} if changed else {},
+            join=sorted(wanted - here),
+            leave=sorted(here - wanted),
+            await_=sorted(unknown - waiting),
+            unawait=sorted(waiting - unknown),
+        )
+        if target.values or target.join or target.leave or target.await_ or target.unawait:
+            self.plan.targets.append(target)
+        if target.values or target.join or target.leave:
+            action = Action.CREATED if row is None else Action.UPDATED
+            self._change(action, record.kind, record.id, record.name, target, {} if row is None else row)
+        else:
+            self.plan.unchanged += 1
+
+    def decide_missing(self) -> None:
+        listed = self.sets.listed()
+        unsure = self.sets.nameless_kinds()
+        for (kind, remote_id), it in self.known.items():
+            if (kind, remote_id) in listed:
+                continue
+            if kind in unsure:
+                self.plan.unchanged += 1
+                self.plan.note = (
+                    "A record of the list has no usable id, so it cannot be told which collections are gone; "
+                    "none of its kind was deleted."
+                )
+                continue
+            self.plan.gone.append(it)
+            name = it.row["name"] if it.row is not None else ""
+            self._change(Action.DELETED, kind, remote_id, name, None, {}, reason="not sent any more")
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _values(self, record: CollectionRecord) -> dict[str, Any]:
+        return {
+            "name": record.name,
+            "description": rules.clean_html(record.description),
+            "idnumber": local_idnumber(record.kind, record.id, self.peer.idnumber),
+            "component": COMPONENT,
+        }
+
+    def _change(
+        self,
+        action: Action,
+        kind: str,
+        remote_id: int,
+        name: str,
+        target: Target | None,
+        before: Mapping[str, Any],
+        reason: str = "",
+    ) -> None:
+        values = {} if target is None else target.values
+        if target is not None and (target.join or target.leave):
+            reason = f"members: {len(target.join)} added, {len(target.leave)} removed"
+        self.plan.changes.append(
+            # The first word of the subject tells audiences from courses, whose ids are not.
+            Change(action, kind, remote_id, None, f"{kind} {visible(name)}", values, before, reason)
+        )
+
+    def _known(self) -> dict[tuple[str, int], Known]:
+        mapped = self.session.execute(
+            select(Collection.id, Collection.kind, Collection.remote_id, Collection.local_id)
+            .where(Collection.server_id == self.peer.id)
+            .order_by(Collection.id)
+        ).all()
+        table = self.kept.table
+        rows: dict[int, dict[str, Any]] = {}
+        for some in in_batches([it.local_id for it in mapped]):
+            statement = select(
+                table.id, table.name, table.description, table.idnumber, table.component
+            ).where(table.id.in_(some))
+            rows.update({row["id"]: dict(row) for row in self.session.execute(statement).mappings()})
+        known = {}
+        for it in mapped:
+            row = rows.get(it.local_id)
+            expected = local_idnumber(it.kind, it.remote_id, self.peer.idnumber)
+            if row is not None and row["idnumber"] != expected:
+                # Not the one that was made: the site's type was changed, and the id is another table's.
+                row = None
+            known[it.kind, it.remote_id] = Known(it.id, it.kind, it.remote_id, it.local_id, row)
+        return known
+
+    def _usable_people(self) -> dict[int, int]:
+        """The keys of accounts that came from this server and are not deleted, by the person's id."""
+        accounts = self.context.accounts
+        rows = self.session.execute(
+            select(Link.person_id, Link.account_key)
+            .join(accounts.columns.mapped_class, accounts.key == Link.account_key)
+            .where(Link.server_id == self.peer.id, accounts.not_deleted())
+        )
+        return {person: key for person, key in rows}  # noqa: C416 - the rows are no pairs to mypy
+
+    def _members(self, local_ids: Iterable[int]) -> dict[int, set[int]]:
+        """The members who are linked to this server, whoever made them members, by audience."""
+        members = self.kept.members
+        found: dict[int, set[int]] = defaultdict(set)
+        for owner, key in self.session.execute(
+            select(self.kept.owner, members.account_key)
+            .join(Link, Link.account_key == members.account_key)
+            .where(self.kept.owner.in_(list(local_ids)), Link.server_id == self.peer.id)
+        ):
+            found[owner].add(key)
+        return found
+
+    def _awaited(self, collection_ids: Iterable[int]) -> dict[int, set[int]]:
+        found: dict[int, set[int]] = defaultdict(set)
+        for collection_id, person in self.session.execute(
+            select(AwaitedMember.collection_id, AwaitedMember.person_id).where(
+                AwaitedMember.collection_id.in_(list(collection_ids))
+            )
+        ):
+            found[collection_id].add(person)
+        return found
