@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pyramid.config import Configurator
 from pyramid.csrf import CookieCSRFStoragePolicy
 from pyramid.events import NewRequest
-from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
+from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, URLDecodeError
 from pyramid.httpexceptions import HTTPClientError
 from pyramid.request import Request
 from pyramid.router import Router
@@ -125,6 +125,7 @@ def _routes(config: Configurator) -> None:
     config.add_exception_view(refusals.forged, context=BadCSRFToken, renderer=message)
     config.add_exception_view(refusals.forged, context=BadCSRFOrigin, renderer=message)
     config.add_exception_view(refusals.client_error, context=HTTPClientError, renderer=message)
+    config.add_exception_view(refusals.unreadable, context=URLDecodeError, renderer=message)
     config.add_exception_view(refusals.broken, context=Exception, renderer=message)
 
 
@@ -143,11 +144,13 @@ def _put_under(prefix: str) -> Any:
     """
 
     def put(event: NewRequest) -> None:
-        request = event.request
-        if request.script_name:
+        # Not by the request's own properties: these decode, and an address may be anything.
+        environ = event.request.environ
+        if environ["SCRIPT_NAME"]:
             return
-        request.script_name = prefix
-        if request.path_info == prefix or request.path_info.startswith(f"{prefix}/"):
-            request.path_info = request.path_info.removeprefix(prefix)
+        environ["SCRIPT_NAME"] = prefix
+        path = environ["PATH_INFO"]
+        if path == prefix or path.startswith(f"{prefix}/"):
+            environ["PATH_INFO"] = path.removeprefix(prefix)
 
     return put

@@ -12,12 +12,12 @@ from zoneinfo import available_timezones
 
 from wtforms import Field, Form, HiddenField, PasswordField, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, ValidationError
+from wtforms.validators import DataRequired, ValidationError
 
 from tconnect_pyramid import people
 from tconnect_pyramid.site.countries import COUNTRIES
 
-LONGEST_DESCRIPTION = 20_000
+LONGEST_DESCRIPTION = 5_000
 """Characters."""
 
 SITE_TIMEZONE = "99"
@@ -51,7 +51,7 @@ def _at_most(limit: int) -> Any:
 def _line(label: str, name: str, *, autocomplete: str, needed: str = "", kind: str = "text") -> StringField:
     length = _at_most(people.LENGTHS[name])
     attributes = {"autocomplete": autocomplete, "type": kind}
-    validators = [InputRequired(needed), length] if needed else [length]
+    validators = [DataRequired(needed), length] if needed else [length]
     return StringField(label, validators, filters=[_trimmed], render_kw=attributes)
 
 
@@ -64,12 +64,12 @@ class LoginForm(Form):
 
     username = StringField(
         "Username",
-        [InputRequired("Enter your username.")],
+        [DataRequired("Enter your username.")],
         filters=[_trimmed],
         render_kw={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"},
     )
     password = PasswordField(
-        "Password", [InputRequired("Enter your password.")], render_kw={"autocomplete": "current-password"}
+        "Password", [DataRequired("Enter your password.")], render_kw={"autocomplete": "current-password"}
     )
     next = HiddenField()
 

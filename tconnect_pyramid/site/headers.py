@@ -33,9 +33,12 @@ def readable_form(view: View, info: Any) -> View:
         if (request.content_length or 0) > LARGEST_FORM:
             raise HTTPRequestEntityTooLarge
         try:
-            request.params.items()
+            values = [*request.GET.values(), *request.POST.values()]
         except ValueError:
             raise HTTPBadRequest from None
+        # No form of ours sends files.
+        if not all(isinstance(value, str) for value in values):
+            raise HTTPBadRequest
         return view(context, request)
 
     return checked

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from pyramid.httpexceptions import HTTPClientError, HTTPException, HTTPSeeOther
+from pyramid.httpexceptions import HTTPBadRequest, HTTPClientError, HTTPException, HTTPSeeOther
 from pyramid.request import Request
 
 log = logging.getLogger(__name__)
 
 Message = dict[str, str]
 
+BACK = "Go back, and try again from there."
 EXPLAINED = {
-    400: ("This request cannot be read", "Go back, and try again from there."),
+    400: ("This request cannot be read", BACK),
     413: ("This is too much", "Go back, and send less at once."),
 }
 
@@ -44,14 +45,19 @@ def forged(request: Request) -> Message:
 def client_error(error: HTTPClientError, request: Request) -> Message:
     """Any other request that cannot be answered."""
     request.response.status_code = error.code
-    title, message = EXPLAINED.get(error.code, (error.title, "Go back, and try again from there."))
+    title, message = EXPLAINED.get(error.code, (error.title, BACK))
     return {"title": title, "message": message}
+
+
+def unreadable(request: Request) -> Message:
+    """The address itself is no text."""
+    return client_error(HTTPBadRequest(), request)
 
 
 def broken(error: Exception, request: Request) -> Message:
     """Something of ours went wrong: the log tells what, the page does not."""
-    # Without the query, which may hold the tokens of a sign-in.
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    # Without the query, which may hold the tokens of a sign-in; undecoded, for that may be what failed.
+    log.error("%s %s failed", request.method, request.environ["PATH_INFO"], exc_info=error)
     request.response.status_code = 500
     return {
         "title": "Something went wrong",
