@@ -14,6 +14,7 @@ from support.webapp import (
     TwoSites,
     add_person,
     app_context,
+    connect,
     log_in,
     log_out,
     one_site,
@@ -647,3 +648,56 @@ def test_a_site_that_is_not_connected_gets_a_plain_page(browser):
 
     assert text(page).startswith("Unknown site")
     assert page.html.find("link", rel="stylesheet")
+
+
+@pytest.fixture
+def sites(make_sqlite):
+    with two_sites(make_sqlite(), make_sqlite()) as sites:
+        add_person(sites.server)
+        connect(sites)
+        yield sites
+
+
+SIGN_IN = "Log in using your account on: Test server"
+
+
+@pytest.mark.parametrize("path", ["/", "/login"])
+def test_a_client_offers_the_account_of_its_server(sites, path):
+    page = sites.browser.get(f"{CLIENT_URL}{path}")
+
+    assert page.html.find("a", string=SIGN_IN)["href"].startswith("/auth/connect/sso_start.php?serverid=")
+    assert "Log in using" not in sites.browser.get(f"{SERVER_URL}{path}").text
+
+
+def test_the_server_tells_which_site_asks_and_the_way_back(sites):
+    page = sites.browser.get(f"{CLIENT_URL}/login").click(SIGN_IN).maybe_follow()
+
+    assert "Test client asks you to log in here." in text(page)
+    again = page.forms["login"]
+    again["username"] = "ada"
+    again["password"] = "wrong"
+    page = again.submit()
+    back = page.html.find("a", string="Return to Test client")["href"]
+    assert back.startswith(f"{CLIENT_URL}/")
+    returned = sites.browser.get(back, status="*")
+    assert "You did not log in." in text(returned)
+    assert "asks you to log in here." in text(returned.click("Try again").maybe_follow())
+
+
+def test_a_person_of_the_server_is_known_on_the_client_and_their_profile_too(sites):
+    page = sites.browser.get(f"{CLIENT_URL}/profile").follow().click(SIGN_IN).maybe_follow()
+    form = page.forms["login"]
+    form["username"] = "ada"
+    form["password"] = PASSWORD
+    page = form.submit().maybe_follow()
+
+    assert page.request.url == f"{CLIENT_URL}/profile"
+    assert "comes from Test server" in text(page)
+    assert "First name Ada" in text(page)
+    assert "Logged in through Test server" in text(sites.browser.get(f"{CLIENT_URL}/"))
+    assert "Logged in through this site" in text(sites.browser.get(f"{SERVER_URL}/"))
+
+    assert "You are logged out." in text(
+        sites.browser.get(f"{CLIENT_URL}/logout").forms["logout"].submit().follow()
+    )
+    assert "You are not logged in." in text(sites.browser.get(f"{SERVER_URL}/"))

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urldefrag, urljoin
 
 import bcrypt
 from support.sites import NoTransport, StillClock, ini
 from support.wsgi_transport import WsgiTransport
 from webob import Response
-from webtest import TestApp
+from webtest import TestApp, TestRequest, TestResponse
 
 from tconnect_pyramid import context_of, people
+from tconnect_pyramid.client import servers
+from tconnect_pyramid.client.connecting import open_invitation
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.server import clients
 from tconnect_pyramid.site import configure
 
 SERVER_URL = "http://localhost:6543"
@@ -50,11 +54,29 @@ def one_site(database_url, site_url="http://localhost", **more) -> Iterator[tupl
         context.database.engine.dispose()
 
 
+class _Page(TestResponse):
+    """A page whose links lead where they say: WebTest's own stay on the site of the page."""
+
+    def goto(self, href, method="get", **more):
+        address = urldefrag(urljoin(self.request.url, href)).url
+        return getattr(self.test_app, method.lower())(address, **more)
+
+
+class _PageRequest(TestRequest):
+    ResponseClass = _Page
+
+
+class Browser(TestApp):
+    """A browser that moves between sites. `page.maybe_follow()` goes on to where redirects end."""
+
+    RequestClass = _PageRequest
+
+
 @dataclass(frozen=True)
 class TwoSites:
     """A server and a client that can call each other. Addresses of the browser begin with a site's URL."""
 
-    browser: TestApp
+    browser: Browser
     server: Context
     client: Context
     transport: WsgiTransport
@@ -62,9 +84,9 @@ class TwoSites:
     server_url: str
     client_url: str
 
-    def new_browser(self) -> TestApp:
+    def new_browser(self) -> Browser:
         """Another browser, with cookies of its own."""
-        return TestApp(self.browser.app)
+        return Browser(self.browser.app)
 
 
 @contextmanager
@@ -74,18 +96,38 @@ def two_sites(
     """A server and a client of one process, one clock and one browser with one cookie jar."""
     clock = clock or StillClock()
     apps = {}
-    transport = WsgiTransport(apps)
+    contexts = {}
+
+    def check_idle() -> None:
+        for context in contexts.values():
+            context.database.assert_idle()
+
+    transport = WsgiTransport(apps, check_idle=check_idle)
     for url, database_url, name in (
         (server_url, server_database, "Test server"),
         (client_url, client_database, "Test client"),
     ):
         apps[url] = make_app(database_url, url, transport, clock, site_name=name)
-    server, client = (app_context(apps[url]) for url in (server_url, client_url))
+        contexts[url] = app_context(apps[url])
+    server, client = contexts[server_url], contexts[client_url]
     try:
-        yield TwoSites(TestApp(_Dispatcher(apps)), server, client, transport, clock, server_url, client_url)
+        yield TwoSites(Browser(_Dispatcher(apps)), server, client, transport, clock, server_url, client_url)
     finally:
         server.database.engine.dispose()
         client.database.engine.dispose()
+
+
+def connect(sites, **wishes):
+    """Switch both roles on and register the client at the server; gives the server's view of the client."""
+    with sites.server.unit() as session:
+        clients.enable(session, sites.server, on=True, actor="command")
+    with sites.client.unit() as session:
+        servers.enable(session, sites.client, on=True, actor="command")
+        invitation = open_invitation(session, sites.client, actor="command")
+    wished = clients.ClientWishes(
+        **{"name": sites.client.settings.site_name, "url": sites.client_url, **wishes}
+    )
+    return clients.register_client(sites.server, wished, invitation.setup_secret, actor="command", timeout=10)
 
 
 def add_person(context, username="ada", password=PASSWORD, **fields) -> int:
