@@ -1,0 +1,145 @@
+"""A server that answers with the lists a test gives it, and what a client made of them."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from pathlib import Path
+
+from sqlalchemy import select
+
+from tconnect_pyramid.errors import PeerError
+from tconnect_pyramid.models import (
+    Account,
+    Audience,
+    AudienceMember,
+    AwaitedMember,
+    Collection,
+    Group,
+    GroupMember,
+    Link,
+    Server,
+)
+
+RECORDINGS = Path(__file__).parents[1] / "data" / "wire"
+SERVER_URL = "http://server.example"
+TABLES = (Account, Link, Audience, AudienceMember, Group, GroupMember, Collection, AwaitedMember)
+"""All that a sync keeps, its own history apart."""
+
+
+def recording(name: str) -> dict:
+    """One recorded exchange."""
+    return json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+_ALICE = recording("get_users")["response"]["data"]["users"][1]
+
+
+def person(id_: int, **fields) -> dict:
+    """A person's record as a real server sends it; flags and numbers as on the wire."""
+    record = copy.deepcopy(_ALICE)
+    record.update(
+        id=str(id_),
+        username=f"person{id_}",
+        firstname=f"First{id_}",
+        lastname=f"Last{id_}",
+        email=f"person{id_}@example.com",
+        idnumber=f"N{id_}",
+    )
+    record.update(fields)
+    return record
+
+
+def tombstone(id_: int, **fields) -> dict:
+    """The record of a person who was deleted on the server."""
+    gone = {
+        "deleted": "1",
+        "username": f"deleted_{id_:032d}",
+        "email": "",
+        "idnumber": "",
+        "password": None,
+        "description": None,
+        "descriptionformat": None,
+    }
+    record = person(id_, **gone, **fields)
+    del record["profile_fields"], record["jobs"]
+    return record
+
+
+def cohort(id_: int, *members: int, **fields) -> dict:
+    """An audience as a real server sends it."""
+    record = copy.deepcopy(recording("get_user_collections")["response"]["data"]["cohort"][0])
+    record.update(id=str(id_), name=f"Audience {id_}", members=[{"id": str(member)} for member in members])
+    record.update(fields)
+    return record
+
+
+def course(id_: int, *members: int, **fields) -> dict:
+    """A course as a real server sends it."""
+    record = copy.deepcopy(recording("get_user_collections")["response"]["data"]["course"][0])
+    record.update(id=str(id_), fullname=f"Course {id_}", members=[{"id": str(member)} for member in members])
+    record.update(fields)
+    return record
+
+
+class ListingServer:
+    """The transport of a client whose only server answers with `people`, `cohorts` and `courses`.
+
+    `body` is answered instead when it is set; `down` cannot be reached.
+    """
+
+    def __init__(self) -> None:
+        self.people: list = []
+        self.cohorts: list = []
+        self.courses: list = []
+        self.body: bytes | None = None
+        self.down = False
+        self.on_call = lambda: None
+
+    def post(self, url, form, *, timeout, limit):
+        self.on_call()
+        if self.down:
+            raise PeerError("POST", url, "connect", "the connection was refused")
+        data = {
+            "get_users": {"users": self.people},
+            "get_user_collections": {"cohort": self.cohorts, "course": self.courses},
+        }[dict(form)["service"]]
+        body = json.dumps({"status": "success", "data": data}).encode() if self.body is None else self.body
+        return io.BytesIO(body)
+
+
+def connect(context, *, idnumber: str = "5" * 40, secret: str = "6" * 40, url: str = SERVER_URL) -> int:
+    """Connect a client to a server; gives the server's local id."""
+    with context.unit() as session:
+        row = Server(
+            state="active",
+            name="Head office",
+            url=url,
+            idnumber=idnumber,
+            server_secret=context.box.seal(secret),
+            client_idnumber=idnumber[::-1].replace("5", "c"),
+            client_secret_hash="0" * 64,
+            apiversion=2,
+            timecreated=context.clock(),
+            timemodified=context.clock(),
+        )
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def dump(context, tables=TABLES) -> dict[str, list[tuple]]:
+    """Every row of these tables."""
+    with context.reading() as session:
+        return {
+            model.__tablename__: sorted(
+                (tuple(row) for row in session.execute(select(model.__table__))), key=repr
+            )
+            for model in tables
+        }
+
+
+def nonzero(counts: dict[str, int]) -> dict[str, int]:
+    """The counts that say that something was done, or found in order."""
+    return {name: number for name, number in counts.items() if number}
