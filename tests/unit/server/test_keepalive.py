@@ -1,0 +1,151 @@
+"""Time-outs: whoever is active at a client stays signed in, everybody else is signed out everywhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from tconnect_pyramid.models import Client, ClientSession, Notice, SignIn
+from tconnect_pyramid.server import keepalive
+from tconnect_pyramid.server.cleanup import cleanup
+
+TIMEOUT = 7200
+
+
+def sign_in(server, signed_in) -> SignIn:
+    with server.context.reading() as session:
+        return session.get_one(SignIn, signed_in.signin_id)
+
+
+def count(server, table) -> int:
+    with server.context.reading() as session:
+        return session.query(table).count()
+
+
+def test_one_active_client_keeps_a_sign_in_alive(server):
+    client, other = server.add_client(), server.add_client()
+    signed_in = server.sign_in(server.add_person())
+    server.open_session(signed_in, client)
+    other.active = {server.open_session(signed_in, other)}
+    client.down = True
+    server.clock.tick(TIMEOUT + 1)
+
+    assert keepalive.end_idle_sign_ins(server.context) == 0
+
+    assert sign_in(server, signed_in).last_seen == server.clock()
+    assert len(client.sessions) == len(other.sessions) == 1
+
+
+def test_an_idle_sign_in_ends_everywhere(server):
+    clients = [server.add_client(), server.add_client()]
+    idle, busy, local = (server.sign_in(server.add_person()) for _ in range(3))
+    for client in clients:
+        server.open_session(idle, client)
+    server.clock.tick(TIMEOUT)
+    busy = server.sign_in(server.add_person())
+    kept = server.open_session(busy, clients[0])
+    server.clock.tick(1)
+
+    assert keepalive.end_idle_sign_ins(server.context) == 3
+
+    assert [client.sessions for client in clients] == [{kept}, set()]
+    assert (sign_in(server, idle).ended, sign_in(server, idle).end_reason) == (server.clock(), "timeout")
+    assert sign_in(server, local).end_reason == "timeout"
+    assert sign_in(server, busy).ended is None
+    assert keepalive.end_idle_sign_ins(server.context) == 0
+
+
+@pytest.mark.parametrize("data", [[], {}, {"active": False}, {"active": "0"}, {"active": []}, None])
+def test_only_a_clear_yes_counts(server, data):
+    client = server.add_client()
+    server.open_session(server.sign_in(server.add_person()), client)
+    client.answer = lambda form: {"status": "success", "data": data}
+    server.clock.tick(TIMEOUT + 1)
+
+    assert keepalive.end_idle_sign_ins(server.context) == 1
+
+
+def test_a_client_that_is_down_does_not_keep_a_sign_in_alive(server):
+    client = server.add_client()
+    client.active = {server.open_session(server.sign_in(server.add_person()), client)}
+    client.down = True
+    server.clock.tick(TIMEOUT + 1)
+
+    assert keepalive.end_idle_sign_ins(server.context) == 1
+
+    assert count(server, Notice) == 1
+
+
+def test_an_ssotoken_that_was_never_redeemed_keeps_nothing_alive(server):
+    client = server.add_client()
+    client.active = {server.ssotoken(server.sign_in(server.add_person()), client)}
+    server.clock.tick(TIMEOUT + 1)
+
+    assert keepalive.end_idle_sign_ins(server.context) == 1
+
+
+def test_who_is_active_elsewhere_is_asked_for_before_the_time_is_up(server):
+    client, signed_in = server.add_client(), server.sign_in(server.add_person())
+    client.active = {server.open_session(signed_in, client)}
+    server.clock.tick(TIMEOUT - 60)
+    other = server.sign_in(server.add_person())
+
+    assert keepalive.end_idle_sign_ins(server.context) == 0
+
+    assert sign_in(server, signed_in).last_seen == server.clock()
+    assert sign_in(server, other).last_seen == server.clock()
+
+
+def test_nobody_is_signed_out_before_the_time_is_up(server):
+    client, signed_in = server.add_client(), server.sign_in(server.add_person())
+    token = server.open_session(signed_in, client)
+    began = server.clock()
+    server.clock.tick(TIMEOUT)
+
+    assert keepalive.end_idle_sign_ins(server.context) == 0
+
+    assert (sign_in(server, signed_in).ended, sign_in(server, signed_in).last_seen) == (None, began)
+    assert client.sessions == {token}
+
+
+def test_who_comes_back_while_the_clients_answer_stays(server):
+    client, signed_in = server.add_client(), server.sign_in(server.add_person())
+    server.open_session(signed_in, client)
+    server.clock.tick(TIMEOUT + 1)
+
+    def come_back(form):
+        with server.context.unit() as session:
+            session.get_one(SignIn, signed_in.signin_id).last_seen = server.clock()
+        return {"status": "success", "data": {"active": False}}
+
+    client.answer = come_back
+
+    assert keepalive.end_idle_sign_ins(server.context) == 0
+
+    assert sign_in(server, signed_in).ended is None
+
+
+def test_cleaning_up_removes_what_was_left_half_done(server):
+    audience = server.add_audience()
+    client = server.add_client()
+    gone = server.add_client()
+    signed_in = server.sign_in(server.add_person())
+    used = server.open_session(signed_in, client)
+    server.ssotoken(signed_in, client)
+    server.open_session(signed_in, gone)
+    broken_off = server.add_client(state="registering", audiences=[audience])
+    server.clock.tick(601)
+    under_way = server.add_client(state="registering")
+    with server.context.unit() as session:
+        session.get_one(Client, gone.id).state = "deleted"
+
+    assert cleanup(server.context) == 2
+    server.clock.tick(3000)
+    assert cleanup(server.context) == 2
+
+    with server.context.reading() as session:
+        assert session.get(Client, broken_off.id) is None
+        assert session.get(Client, under_way.id) is None
+        (row,) = session.query(ClientSession).all()
+        assert server.context.box.open(row.token) == used
+        assert {row.id for row in session.query(Client)} == {client.id, gone.id}
+    assert cleanup(server.context) == 0
