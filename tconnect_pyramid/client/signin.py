@@ -32,11 +32,14 @@ class GoHome:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The sign-on did not succeed: what to tell the person, and with which server to try again."""
+    """The sign-on did not succeed: what to tell the person, and with which server to try again.
 
-    title: str
+    `cancelled`: because the person chose so.
+    """
+
     message: str
     server_id: int
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,7 @@ def finish(context: Context, query: Mapping[str, str], browser_id: str | None, *
         record = _person_of(context, peer, ssotoken)
         new_browser_id, account_key = _sign_in(context, peer, record, ssotoken)
     except SignInFailed as failure:
-        title = "Log in cancelled" if query.get("result") == "cancel" else "Single sign-on failed"
-        return Failed(title, str(failure), peer.id)
+        return Failed(str(failure), peer.id, cancelled=query.get("result") == "cancel")
     return Arrived(new_browser_id, account_key, used.wanted)
 
 

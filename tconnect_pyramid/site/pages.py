@@ -13,8 +13,8 @@ from tconnect_pyramid import people, sessions
 from tconnect_pyramid.errors import Conflict, InvalidInput
 from tconnect_pyramid.security import sign_in, sign_in_links, sign_out
 from tconnect_pyramid.site.forms import LoginForm, ProfileForm, profile_form, shown
-from tconnect_pyramid.site.paths import own_path
 from tconnect_pyramid.site.prose import to_html, to_text
+from tconnect_pyramid.views.own_paths import own_path
 from tconnect_pyramid.views.sso import waiting_client
 
 Page = dict[str, Any]

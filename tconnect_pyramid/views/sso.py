@@ -19,9 +19,8 @@ from tconnect_pyramid.security.cookies import read_browser_id, set_browser_id
 from tconnect_pyramid.security.signins import current_sign_in, ensure_signed_in, remember_browser
 from tconnect_pyramid.server import signin as server_signin
 from tconnect_pyramid.sessions import new_browser_id
+from tconnect_pyramid.views.own_paths import own_path
 from tconnect_pyramid.wiring import login_route
-
-MAX_PATH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def sso_start(request: Request) -> Response:
         browser_id = new_browser_id()
         headers = set_browser_id(request, browser_id)
     server_id = canonical_int(request.GET.get("serverid", ""))
-    wanted = own_path(request.GET.get("next", "")) or ""
+    wanted = own_path(request.tconnect.settings.site_url, request.GET.get("next", "")) or ""
     url = client_signin.start(request.tconnect, server_id, browser_id, wanted)
     return HTTPSeeOther(_home(request)) if url is None else HTTPSeeOther(url, headers=headers)
 
@@ -75,11 +74,11 @@ def sso_finish(request: Request) -> Response:
         case Arrived(browser_id, account_key, wanted):
             headers = remember_browser(request, browser_id, account_key)
             return HTTPSeeOther(wanted or _home(request), headers=headers)
-        case Failed(title, message, server_id):
+        case Failed(message, server_id, cancelled):
             response = render_to_response(
                 "tconnect_pyramid:templates/sso_failed.jinja2",
                 {
-                    "title": title,
+                    "title": "Log in cancelled" if cancelled else "Single sign-on failed",
                     "message": message,
                     # A link, not a redirect: trying again takes a click, so it cannot loop.
                     "retry_url": f"{request.script_name}{paths.SSO_START}?serverid={server_id}",
@@ -87,7 +86,7 @@ def sso_finish(request: Request) -> Response:
                 },
                 request=request,
             )
-            response.status_int = 403
+            response.status_int = 200 if cancelled else 403
             return response
         case _:
             home = _home(request)
@@ -106,15 +105,6 @@ def waiting_client(request: Request, wanted: str) -> WaitingClient | None:
     if client is None:
         return None
     return WaitingClient(client.name, server_signin.cancel_url(client, query.get("requesttoken", "")))
-
-
-def own_path(wanted: str) -> str | None:
-    """`wanted` when it is a path of this site and nothing else, so that a redirect there leads nowhere else."""
-    if not wanted.startswith("/") or wanted.startswith("//") or len(wanted) > MAX_PATH:
-        return None
-    if "\\" in wanted or not wanted.isprintable() or " " in wanted or not wanted.isascii():
-        return None
-    return wanted
 
 
 def _login_url(request: Request) -> str:

@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 # As addresses are written: ASCII without blanks and control characters. A backslash is a slash to browsers.
+LONGEST = 2000
 _PATH = re.compile(r"/(?!/)[!-\[\]-~]*")
 
 
@@ -15,7 +16,7 @@ def own_path(site_url: str, wanted: str) -> str | None:
     Anything that a browser could take for another site, or that leaves the path the site lies under,
     is None.
     """
-    if not _PATH.fullmatch(wanted):
+    if len(wanted) > LONGEST or not _PATH.fullmatch(wanted):
         return None
     prefix = urlsplit(site_url).path
     path = re.split(r"[?#]", wanted, maxsplit=1)[0]
