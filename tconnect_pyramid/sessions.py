@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, outerjoin, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.context import Context
@@ -64,26 +64,26 @@ def start(session: Session, browser_id: str, account_key: int, now: int) -> int:
 def look_up(session: Session, context: Context, browser_id: str) -> SignedIn | Ended | None:
     """As whom this browser is signed in; None when no sign-in of ours ever used this id."""
     accounts = context.accounts
-    row = session.execute(
-        select(SignIn.id, SignIn.account_key, SignIn.last_seen, SignIn.ended).where(
-            SignIn.browser_hash == digest(browser_id)
-        )
-    ).first()
-    if row is None:
-        return None
-    timeout = context.options(session).session_timeout
-    if row.ended is not None or row.last_seen + timeout < context.clock():
-        return Ended()
-    found = (
+    row = (
         session.execute(
-            accounts.select(VIEW_FIELDS).where(
-                accounts.key == row.account_key, accounts.not_deleted(), accounts.not_suspended()
-            )
+            accounts.select(VIEW_FIELDS)
+            .add_columns(SignIn.id.label("signin_id"), SignIn.last_seen, SignIn.ended)
+            # Outer: where a host has removed the account's row, the sign-in has ended, it is not unknown.
+            .select_from(outerjoin(SignIn, accounts.columns.mapped_class, SignIn.account_key == accounts.key))
+            .where(SignIn.browser_hash == digest(browser_id))
         )
         .mappings()
         .first()
     )
-    return Ended() if found is None else SignedIn(row.id, as_view(found), row.last_seen)
+    if row is None:
+        return None
+    timeout = context.options(session).session_timeout
+    if row["key"] is None or row["ended"] is not None or row["last_seen"] + timeout < context.clock():
+        return Ended()
+    account = as_view(row)
+    if account.suspended or account.deleted:
+        return Ended()
+    return SignedIn(row["signin_id"], account, row["last_seen"])
 
 
 def touch(session: Session, signin_id: int, now: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, event, func, select
 from support import peers, sites
 
 from tconnect_pyramid import sessions
-from tconnect_pyramid.models import ClientSession, Notice, ServerSession, SignIn
+from tconnect_pyramid.models import Account, ClientSession, Notice, ServerSession, SignIn
 from tconnect_pyramid.secretbox import digest, new_token
 from tconnect_pyramid.sessions import Ended, SignedIn
 
@@ -85,6 +85,22 @@ def test_a_suspended_or_deleted_account_is_signed_in_nowhere(context, field):
     with context.unit() as session:
         context.accounts.update(session, {key: {field: 1}})
     assert look_up(context, browser_id) == Ended()
+
+
+def test_a_sign_in_whose_account_is_gone_has_ended(context):
+    key = add_account(context)
+    browser_id, _ = sign_in(context, key)
+    with context.unit() as session:
+        session.execute(delete(Account).where(Account.id == key))
+    assert look_up(context, browser_id) == Ended()
+
+
+def test_looking_up_costs_two_statements(context):
+    browser_id, _ = sign_in(context, add_account(context))
+    statements = []
+    event.listen(context.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    look_up(context, browser_id)
+    assert len([text for text in statements if text.startswith("SELECT")]) == 2, statements
 
 
 def test_a_sign_in_times_out_unless_it_is_used(context, clock):
