@@ -22,7 +22,8 @@ WIRING = "__init__"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "site cli",
+        "cli",
+        "site",
         WIRING,
         "views tasks",
         "security",

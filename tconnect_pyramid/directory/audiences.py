@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line
+from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line, noted
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import (
     Audience,
@@ -217,7 +217,7 @@ def add_members(
         session.execute(
             insert(kept.members), [{"account_key": key, kept.owner.key: audience_id} for key in new]
         )
-        around.audit(session, actor, f"{kept.word}.members_added", row.name, id=audience_id, accounts=new)
+        around.audit(session, actor, f"{kept.word}.members_added", row.name, id=audience_id, **noted(new))
     return len(new)
 
 
@@ -242,9 +242,7 @@ def remove_members(
             )
         )
     if gone:
-        around.audit(
-            session, actor, f"{kept.word}.members_removed", row.name, id=audience_id, accounts=sorted(gone)
-        )
+        around.audit(session, actor, f"{kept.word}.members_removed", row.name, id=audience_id, **noted(gone))
     return len(gone)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line
+from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line, noted
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Client, ClientCourse, Course, Enrolment
 
@@ -198,9 +198,7 @@ def enrol(
             .values(active=True)
         )
     if new or resumed:
-        around.audit(
-            session, actor, "course.enrolled", row.fullname, id=course_id, accounts=sorted(new + resumed)
-        )
+        around.audit(session, actor, "course.enrolled", row.fullname, id=course_id, **noted(new + resumed))
     return len(new) + len(resumed)
 
 
@@ -224,7 +222,7 @@ def unenrol(
             )
         )
     if gone:
-        around.audit(session, actor, "course.unenrolled", row.fullname, id=course_id, accounts=sorted(gone))
+        around.audit(session, actor, "course.unenrolled", row.fullname, id=course_id, **noted(gone))
     return len(gone)
 
 

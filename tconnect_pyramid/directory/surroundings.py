@@ -11,6 +11,9 @@ from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.interfaces import Clock
 
 
+MOST_NOTED = 100
+
+
 class Surroundings(Protocol):
     """As much of a site's context as this room may know; `context.Context` is one."""
 
@@ -41,6 +44,11 @@ def line(field: str, text: str, limit: int, *, needed: bool = False) -> str:
             field, f"{field}: has line ends or other invisible characters; write it on one line."
         )
     return value
+
+
+def noted(keys: list[int]) -> dict[str, object]:
+    """Accounts as the audit trail keeps them: by their keys while these can be read, else their number."""
+    return {"accounts": sorted(keys)} if len(keys) <= MOST_NOTED else {"count": len(keys)}
 
 
 def as_id(who: str) -> int | None:

@@ -1,0 +1,323 @@
+"""`tconnect client`: this site as a client, its servers, and what is synchronised from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.cli.base import ACTOR, command
+from tconnect_pyramid.cli.config import Site
+from tconnect_pyramid.cli.output import (
+    DONE,
+    FAILED,
+    HELD,
+    Answer,
+    Row,
+    Rows,
+    described,
+    moment,
+    say,
+    working,
+)
+from tconnect_pyramid.cli.user import account_rows
+from tconnect_pyramid.client import connecting, runs, servers
+from tconnect_pyramid.client.servers import ServerView
+from tconnect_pyramid.client.signin import refresh_person
+from tconnect_pyramid.client.sync.engine import KINDS, run_sync
+from tconnect_pyramid.client.sync.report import RunReport
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.errors import Conflict, SyncBusy, TConnectError
+from tconnect_pyramid.models import Link
+
+HANDSHAKE = "handshake"
+ALL = "all"
+SERVER_COLUMNS = (
+    ("Id", "id"),
+    ("Name", "name"),
+    ("Address", "url"),
+    ("State", "state"),
+    ("Version", "apiversion"),
+    ("Idnumber", "idnumber"),
+    ("Comment", "comment"),
+)
+RUN_COLUMNS = (
+    ("Run", "run"),
+    ("Kind", "kind"),
+    ("Server", "server"),
+    ("State", "state"),
+    ("Counts", "counted"),
+    ("Seconds", "seconds"),
+    ("Message", "message"),
+)
+LINE_COLUMNS = (
+    ("What", "action"),
+    ("Id there", "remote_id"),
+    ("Account", "account"),
+    ("Who", "subject"),
+    ("Detail", "detail"),
+)
+STATUS = {"failed": FAILED, "partial": FAILED, "held": HELD}
+"""The exit status of a run by its state; the others are done."""
+
+
+@click.group()
+def client() -> None:
+    """Sign people in to this site through another one."""
+
+
+@client.group()
+def server() -> None:
+    """Look after the servers of this client. SERVER is an id or an idnumber."""
+
+
+@client.group()
+def run() -> None:
+    """Look back at syncs, and decide about one that is held."""
+
+
+@client.group()
+def person() -> None:
+    """Look after one person of a server."""
+
+
+@command(client, "enable")
+def enable(site: Site) -> Answer:
+    """Be a client."""
+    return _switch(site, on=True)
+
+
+@command(client, "disable")
+def disable(site: Site) -> Answer:
+    """Be no client for now: nobody signs in through a server, and nothing is synchronised."""
+    return _switch(site, on=False)
+
+
+@command(client, "status")
+def status(site: Site) -> Answer:
+    """Whether this site is a client, and what its peers know it by."""
+    context = site.migrated()
+    with context.reading() as session:
+        return _status(session, context)
+
+
+@command(client, "connect")
+@click.option("--cancel", is_flag=True, help="Withdraw the connection request that is open.")
+def connect(site: Site, cancel: bool) -> Answer:
+    """Open a connection request: what the server's administrator needs to add this site.
+
+    It stays open until it is used or cancelled; asked again, it is shown again.
+    """
+    context = site.migrated()
+    with context.unit() as session:
+        if cancel:
+            cancelled = connecting.cancel_invitation(session, context, actor=ACTOR)
+            text = "The connection request is cancelled." if cancelled else "There was no connection request."
+            return Answer({"cancelled": cancelled}, text)
+        invitation = connecting.open_invitation(session, context, actor=ACTOR)
+    document = {"client_url": invitation.client_url, "setup_secret": invitation.setup_secret}
+    return Answer(
+        document,
+        "On the server, add this site as a client, with this address and this setup secret:\n"
+        f"{described(document)}",
+    )
+
+
+@command(server, "list")
+def list_(site: Site) -> Answer:
+    """The servers this site is connected to."""
+    context = site.migrated()
+    with context.reading() as session:
+        rows = [asdict(view) for view in servers.list_servers(session)]
+    return Answer(rows, Rows(SERVER_COLUMNS, rows, "This site is connected to no server."))
+
+
+@command(server, "edit")
+@click.argument("server")
+@click.option("--comment", required=True, help="A note for administrators of this site.")
+def edit(site: Site, server: str, comment: str) -> Answer:
+    """Change what this site notes of a server."""
+    context = site.migrated()
+    with context.unit() as session:
+        found = servers.find_server(session, server)
+        row = asdict(servers.edit_server(session, context, found.id, comment=comment, actor=ACTOR))
+    return Answer(row, described(row))
+
+
+@command(client, "sync")
+@click.argument("kind", type=click.Choice([HANDSHAKE, *KINDS, ALL]), default=ALL)
+@click.option("--server", "who", metavar="SERVER", help="Only from this server.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
+    """Make what came from the servers as they say now; all is the handshake, people, then collections.
+
+    Status 1 when one failed or was only partly done, 3 when the guard holds one.
+    """
+    if dry_run and kind == HANDSHAKE:
+        raise click.UsageError("A handshake changes nothing but the version in use; it has no --dry-run.")
+    kinds = [HANDSHAKE, *KINDS] if kind == ALL else [kind]
+    if dry_run:
+        kinds = [each for each in kinds if each != HANDSHAKE]
+    context = site.migrated()
+    wanted = _servers(context, who)
+    reports = []
+    for server in wanted:
+        for each in kinds:
+            with working(f"{each} from {server.name}"):
+                reports.append(_sync(context, each, server, dry_run=dry_run))
+    document = [_run_row(report) for report in reports]
+    return Answer(document, _table(reports), max(STATUS.get(report.state, DONE) for report in reports))
+
+
+@command(run, "list")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
+)
+def list_runs(site: Site, limit: int) -> Answer:
+    """The last syncs, newest first."""
+    context = site.migrated()
+    with context.reading() as session:
+        reports = runs.list_runs(session, limit=limit)
+    return Answer([_run_row(report) for report in reports], _table(reports, started=True))
+
+
+@command(run, "show")
+@click.argument("run", type=int)
+def show_run(site: Site, run: int) -> Answer:
+    """One sync with what it did, or wanted to do, to whom."""
+    context = site.migrated()
+    with context.reading() as session:
+        report = runs.show_run(session, run)
+    lines = [asdict(line) for line in report.lines]
+    summary = _run_row(report)
+    text = [described({**summary, "counts": _counted(report), "started": moment(report.started)})]
+    text += [
+        "  ".join(str(line[key]) for _, key in LINE_COLUMNS if line[key] not in {None, ""}) for line in lines
+    ]
+    return Answer({**summary, "lines": lines}, "\n".join(text))
+
+
+@command(run, "approve")
+@click.argument("run", type=int)
+def approve(site: Site, run: int) -> Answer:
+    """Allow what a held sync would remove, and start it anew; what is wanted beyond that is held again."""
+    context = site.migrated()
+    with working(f"Run {run} anew"):
+        report = runs.approve_run(context, run, actor=ACTOR)
+    return Answer(_run_row(report), _table([report]), STATUS.get(report.state, DONE))
+
+
+@command(run, "reject")
+@click.argument("run", type=int)
+def reject(site: Site, run: int) -> Answer:
+    """Decide that a held sync is not to be done."""
+    context = site.migrated()
+    runs.reject_run(context, run, actor=ACTOR)
+    with context.reading() as session:
+        row = _run_row(runs.show_run(session, run))
+    return Answer(row, f"Run {run} is rejected; nothing was changed.")
+
+
+@command(person, "sync")
+@click.argument("who")
+def sync_person(site: Site, who: str) -> Answer:
+    """Fetch one person from their server and bring their account up to date."""
+    context = site.migrated()
+    with context.reading() as session:
+        found = context.accounts.find(session, who)
+        link = session.execute(
+            select(Link.server_id, Link.person_id).where(Link.account_key == found.key)
+        ).first()
+    if link is None:
+        raise Conflict(f"{found.username} came from no server.")
+    with working(f"Asking for {found.fullname}"):
+        refreshed = refresh_person(context, link.server_id, link.person_id)
+    if refreshed is None:
+        raise Conflict(f"The server has nobody to send for {found.username}; the account stays as it is.")
+    with context.reading() as session:
+        (row,) = account_rows(session, [refreshed])
+    return Answer(row, described(row))
+
+
+def _switch(site: Site, *, on: bool) -> Answer:
+    context = site.migrated()
+    with context.unit() as session:
+        servers.enable(session, context, on, actor=ACTOR)
+        return _status(session, context)
+
+
+def _status(session: Session, context: Context) -> Answer:
+    document: Row = {
+        "enabled": context.options(session).client_enabled,
+        "url": context.settings.site_url,
+        "name": context.settings.site_name,
+        "idnumber": context.idnumber(session),
+        "servers": len(servers.list_servers(session)),
+    }
+    return Answer(document, described(document))
+
+
+def _servers(context: Context, who: str | None) -> list[ServerView]:
+    with context.reading() as session:
+        if not context.options(session).client_enabled:
+            raise Conflict("The client role of this site is not enabled: run `tconnect client enable` first.")
+        if who is not None:
+            return [servers.find_server(session, who)]
+        found = servers.list_servers(session, active_only=True)
+    if not found:
+        raise Conflict("This site is connected to no server: begin with `tconnect client connect`.")
+    return found
+
+
+def _sync(context: Context, kind: str, server: ServerView, *, dry_run: bool) -> RunReport:
+    if kind == HANDSHAKE:
+        return _handshake(context, server)
+    try:
+        report = run_sync(context, kind, server.id, origin=ACTOR, dry_run=dry_run)
+    except SyncBusy as error:
+        return RunReport(kind, server.idnumber, None, "failed", {}, 0.0, message=str(error))
+    if report.message:
+        say(f"{kind} from {server.name}: {report.state}: {report.message}")
+    return report
+
+
+def _handshake(context: Context, server: ServerView) -> RunReport:
+    began = time.monotonic()
+    report = RunReport(HANDSHAKE, server.idnumber, None, "done", {}, 0.0)
+    try:
+        message = f"version {connecting.handshake(context, server.id)}"
+    except TConnectError as error:
+        say(f"{HANDSHAKE} with {server.name}: failed: {error}")
+        report, message = replace(report, state="failed"), str(error)
+    return replace(report, message=message, seconds=round(time.monotonic() - began, 3))
+
+
+def _run_row(report: RunReport) -> dict[str, object]:
+    return {
+        "kind": report.kind,
+        "server": report.server,
+        "run": report.run,
+        "state": report.state,
+        "counts": report.counts,
+        "seconds": report.seconds,
+        "message": report.message,
+        "origin": report.origin,
+        "started": report.started or None,
+    }
+
+
+def _counted(report: RunReport) -> str:
+    return ", ".join(f"{number} {name}" for name, number in report.counts.items() if number)
+
+
+def _table(reports: Sequence[RunReport], *, started: bool = False) -> Rows:
+    rows = [
+        {**_run_row(report), "counted": _counted(report), "when": moment(report.started)}
+        for report in reports
+    ]
+    columns = (("Started (UTC)", "when"), *RUN_COLUMNS) if started else RUN_COLUMNS
+    return Rows(columns, rows, "Nothing was synchronised yet.")

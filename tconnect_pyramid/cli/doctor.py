@@ -1,0 +1,290 @@
+"""`tconnect doctor`: looks at everything a site needs, names what fails and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Literal
+
+import click
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tconnect_pyramid import schema, sqlite
+from tconnect_pyramid.cli.base import command
+from tconnect_pyramid.cli.config import CannotStart, Site
+from tconnect_pyramid.cli.output import DONE, FAILED, Answer, moment, working
+from tconnect_pyramid.client.connecting import CLIENT_TYPES
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.errors import ConfigurationProblem, PeerError
+from tconnect_pyramid.models import Client, Notice, Server
+from tconnect_pyramid.peers import call_client, call_server, client_peer, server_peer
+from tconnect_pyramid.protocol import jsend, services, versions
+from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.secretbox import CannotDecrypt, new_token
+from tconnect_pyramid.tasks.config import read_config
+from tconnect_pyramid.tasks.glue import configure, make_app
+
+State = Literal["ok", "warning", "problem"]
+
+CLOCK_SECONDS = 5
+"""How far the clocks of the site and of its database may be apart."""
+SWEEP_SECONDS = 3600
+"""How long a notice may be overdue before nobody can be sweeping."""
+PEER_SECONDS = 10.0
+BROKER_SECONDS = 5
+
+NOW_IN_DATABASE = {
+    "sqlite": "SELECT CAST(strftime('%s', 'now') AS INTEGER)",
+    "postgresql": "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)",
+}
+REMEDIES = {
+    "address": "mend the peer's address, or permit its network in the ini file",
+    "dns": "mend the peer's address, or this computer's name servers",
+    "connect": "see whether the peer runs, and whether a firewall lies between",
+    "tls": "renew the peer's certificate, or name its authority in tconnect.network.ca_file",
+    "http": "see whether the address is the peer's base address, and what its proxy answers",
+    "timeout": "see why the peer is slow, and whether a firewall lies between",
+    "size": "see what answers at the peer's address",
+    "json": "see what answers at the peer's address: no Totara Connect site does",
+}
+REFUSALS = {
+    "invalid server secret or idnumber": "the server does not know this site any more: connect anew",
+    "connect server not enabled": "let the server's administrator enable it: `tconnect server enable` there",
+    "connect client is not active": "the server has ended the connection: connect anew",
+    "invalid client secret or idnumber": "the client does not know this site any more: remove it here",
+    "connect client not enabled": "let the client's administrator enable it: `tconnect client enable` there",
+    "connect server is not active": "the client is leaving this server: remove it here",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: what was found and, unless it is well, what to do."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwell:
+    """What is wrong with a peer, and what to do."""
+
+    found: str
+    remedy: str
+
+
+def add_to(main: click.Group) -> None:
+    """Add the command to `main`."""
+    command(main, "doctor")(doctor)
+
+
+def doctor(site: Site) -> Answer:
+    """Look at the settings, the database, the broker, the clock and every peer; status 1 on a problem."""
+    uri = site.uri()
+    with working("Looking at everything"):
+        checks = list(_checks(site, uri))
+    well = all(check.state != "problem" for check in checks)
+    document = {"ok": well, "checks": [{"ok": check.state != "problem", **asdict(check)} for check in checks]}
+    lines = []
+    for check in checks:
+        lines.append(f"{check.state:<8} {check.name}: {check.found}")
+        if check.remedy:
+            lines.append(f"{'':<8} → {check.remedy}")
+    return Answer(document, "\n".join(lines), DONE if well else FAILED)
+
+
+def _checks(site: Site, uri: str) -> Iterator[Check]:
+    try:
+        context = site.context()
+    except ConfigurationProblem as problem:
+        for each in problem.problems:
+            yield Check("settings", "problem", each, "mend the ini file")
+        return
+    except CannotStart as error:
+        yield Check("settings", "problem", str(error), "mend the ini file or the application")
+        return
+    yield Check("settings", "ok", f"{context.settings.site_name}, {context.settings.site_url}")
+    yield _broker(uri)
+    yield _worker(uri)
+    database = list(_database(context))
+    yield from database
+    if all(check.state != "problem" for check in database):
+        yield _outbox(context)
+        yield from _peers(context)
+
+
+def _database(context: Context) -> Iterator[Check]:
+    engine = context.database.engine
+    where = engine.url.render_as_string(hide_password=True)
+    try:
+        version = schema.current_version(engine)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        yield Check("database", "problem", f"{where}: {reason}", "start it, or mend sqlalchemy.url")
+        return
+    needed = schema.newest_version()
+    if version != needed:
+        found = f"{where}: version {version or 'none'}, needed is {needed}"
+        yield Check("database", "problem", found, "run `tconnect db upgrade`")
+        return
+    yield Check("database", "ok", f"{where}, version {version}")
+    if engine.dialect.name == "sqlite" and not sqlite.is_configured(engine):
+        yield Check(
+            "sqlite",
+            "problem",
+            "the engine of this site is not set up for several processes",
+            "call tconnect_pyramid.sqlite.configure(engine) after creating it",
+        )
+    yield from _clock(context)
+
+
+def _clock(context: Context) -> Iterator[Check]:
+    question = NOW_IN_DATABASE.get(context.database.engine.dialect.name)
+    if question is None:
+        return
+    with context.reading() as session:
+        there = int(session.scalar(text(question)) or 0)
+    apart = abs(context.clock() - there)
+    if apart > CLOCK_SECONDS:
+        found = f"{apart} s apart from the database's"
+        yield Check("clock", "problem", found, "let both computers follow a time server")
+    else:
+        yield Check("clock", "ok", f"{moment(there)} UTC, as in the database")
+
+
+def _broker(uri: str) -> Check:
+    try:
+        config = read_config(uri)
+    except ConfigurationProblem as problem:
+        return Check("broker", "problem", "; ".join(problem.problems), "mend the ini file")
+    missing = [folder for folder in config.folders if not folder.is_dir()]
+    if missing:
+        return Check("broker", "ok", "its folders are made when a worker starts")
+    app = make_app()
+    configure(app, config)
+    try:
+        with app.connection_for_write() as connection:
+            where = connection.as_uri()
+            connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+    except Exception as error:  # noqa: BLE001 - every broker's library raises its own
+        return Check(
+            "broker", "problem", f"{type(error).__name__}: {error}", "start it, or mend [celery] broker_url"
+        )
+    return Check("broker", "ok", where)
+
+
+def _worker(uri: str) -> Check:
+    remedy = "start one: celery -A tconnect_pyramid.tasks worker --ini " + uri
+    try:
+        config = read_config(uri)
+        if any(not folder.is_dir() for folder in config.folders):
+            return Check("worker", "warning", "none has ever run here", remedy)
+        app = make_app()
+        configure(app, config)
+        answers = app.control.ping(timeout=1.0)
+    except Exception as error:  # noqa: BLE001 - every broker's library raises its own
+        return Check("worker", "warning", f"cannot be asked: {type(error).__name__}", "mend the broker")
+    if not answers:
+        return Check("worker", "warning", "none answers", remedy)
+    return Check("worker", "ok", ", ".join(name for answer in answers for name in answer))
+
+
+def _outbox(context: Context) -> Check:
+    with context.reading() as session:
+        waiting = session.scalar(select(func.count()).where(Notice.given_up.is_(None))) or 0
+        given_up = session.scalar(select(func.count()).where(Notice.given_up.is_not(None))) or 0
+        oldest = session.scalar(select(func.min(Notice.due)).where(Notice.given_up.is_(None)))
+    found = f"{waiting} notices wait, {given_up} were given up"
+    if oldest is not None and oldest < context.clock() - SWEEP_SECONDS:
+        return Check(
+            "outbox",
+            "problem",
+            f"{found}; nobody has sent them for an hour",
+            "start the worker and beat, or run `tconnect outbox retry`",
+        )
+    if given_up:
+        return Check("outbox", "warning", found, "see `tconnect outbox list`, then `tconnect outbox retry`")
+    return Check("outbox", "ok", found)
+
+
+def _peers(context: Context) -> Iterator[Check]:
+    with context.reading() as session:
+        servers = session.execute(
+            select(Server.id, Server.name, Server.url).where(Server.state == "active").order_by(Server.id)
+        ).all()
+        clients = session.execute(
+            select(Client.id, Client.name, Client.url).where(Client.state == "active").order_by(Client.id)
+        ).all()
+    for id_, name, url in servers:
+        yield _peer(f"server {name}", url, partial(_ask_server, context, id_))
+    for id_, name, url in clients:
+        yield _peer(f"client {name}", url, partial(_ask_client, context, id_))
+
+
+def _peer(name: str, url: str, ask: Callable[[], str | Unwell]) -> Check:
+    try:
+        answer = ask()
+    except PeerError as error:
+        answer = Unwell(f"{error.layer}: {error.reason}", REMEDIES.get(error.layer, ""))
+    except CannotDecrypt as error:
+        answer = Unwell(str(error), "mend tconnect.secret_keys")
+    if isinstance(answer, str):
+        return Check(name, "ok", f"{url}: {answer}")
+    return Check(name, "problem", f"{url}: {answer.found}", answer.remedy)
+
+
+def _ask_server(context: Context, server_id: int) -> str | Unwell:
+    with context.reading() as session:
+        peer = server_peer(context.box, session.get_one(Server, server_id))
+    result = call_server(
+        context,
+        peer,
+        services.GET_API_VERSION,
+        timeout=PEER_SECONDS,
+        clienttype=CLIENT_TYPES[context.settings.client_type],
+    )
+    if not isinstance(result, jsend.Success):
+        return _refused(result)
+    offered = result.data if isinstance(result.data, dict) else {}
+    lowest, highest = (canonical_int(offered.get(name)) for name in ("minapiversion", "maxapiversion"))
+    version = None if lowest is None or highest is None else versions.choose(lowest, highest)
+    if version is None:
+        return Unwell(
+            f"it speaks the versions {lowest} to {highest} of the protocol, this site "
+            f"{versions.MIN_VERSION} to {versions.MAX_VERSION}",
+            "bring the older of the two sites up to date",
+        )
+    if version != peer.apiversion:
+        return Unwell(
+            f"version {peer.apiversion} is in use, and both sites speak {version}",
+            "run `tconnect client sync handshake`",
+        )
+    return f"version {version}"
+
+
+def _ask_client(context: Context, client_id: int) -> str | Unwell:
+    with context.reading() as session:
+        client = session.get_one(Client, client_id)
+        peer, version = client_peer(context.box, client), client.apiversion
+    # A call that changes nothing there: no browser ever had this token.
+    result = call_client(
+        context,
+        peer,
+        services.VALIDATE_SSO_REQUEST_TOKEN,
+        timeout=PEER_SECONDS,
+        requesttoken=new_token(),
+    )
+    if result == jsend.Error(services.sso_request_timed_out().reason):
+        return f"version {version}"
+    if isinstance(result, jsend.Success):
+        return Unwell("it accepts any sign-in request", "tell its administrator: it must not be used so")
+    return _refused(result)
+
+
+def _refused(result: jsend.Fail | jsend.Error) -> Unwell:
+    said = jsend.describe(result)
+    return Unwell(f"it refuses: {said}", REFUSALS.get(said, "ask the administrator of that site"))
