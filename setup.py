@@ -69,8 +69,9 @@ setup(
         "pyramid_jinja2>=2.10",
         "pyramid_tm>=2.5",
         "rich>=13.9",
-        # Pyramid imports pkg_resources, which setuptools 82 no longer has.
-        "setuptools<82",
+        # Pyramid imports pkg_resources, which setuptools 82 no longer has; from 80.9 on every start of a
+        # site or command would print a warning of it.
+        "setuptools<80.9",
         "transaction>=4.0",
         # Earlier ones read a line of a chunked reply into memory however long it is, and before 2.6 decode bombs.
         "urllib3>=2.8",

@@ -18,7 +18,7 @@ from tconnect_pyramid.errors import Conflict
 
 SAMPLE_USER = "maja"
 """The sample person who can log in, besides the administrator."""
-SAMPLE_PASSWORD = "blueberry pie"  # noqa: S105 - known to everybody, and on development sites only
+SAMPLE_PASSWORD = "blueberry-pie"  # noqa: S105 - known to everybody, and on development sites only
 """The password of the sample person and of the administrator."""
 ADMIN_USER = "admin"
 
