@@ -1,0 +1,142 @@
+"""The users sync on a host's own table: `is_active` the other way round, one column for the name, no `deleted`."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import String, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from support import lists, sites
+from support.lists import cohort, person, tombstone
+
+from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.directory.columnmap import ColumnMap, inverted, joined
+from tconnect_pyramid.models import AudienceMember, Link
+
+SERVER = "5" * 40
+
+
+class Host(DeclarativeBase):
+    pass
+
+
+class User(Host):
+    __tablename__ = "host_user"
+
+    uid: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(String(80), unique=True)
+    mail: Mapped[str] = mapped_column(String(100))
+    full_name: Mapped[str] = mapped_column(String(205))
+    is_active: Mapped[bool]
+    town: Mapped[str | None] = mapped_column(String(12))
+    tenant: Mapped[str]
+
+
+COLUMNS = ColumnMap(
+    User,
+    {
+        "username": User.login,
+        "email": User.mail,
+        "firstname": joined(User.full_name, "firstname", "lastname"),
+        "suspended": inverted(User.is_active),
+        "city": User.town,
+    },
+    defaults={"tenant": "main"},
+)
+
+
+@pytest.fixture
+def client(make_database, server):
+    with sites.context(
+        make_database(), transport=server, accounts=COLUMNS, options=[("client.enabled", "true")]
+    ) as context:
+        Host.metadata.create_all(context.database.engine)
+        with context.unit() as session:
+            session.add(
+                User(login="own", mail="own@example.com", full_name="Own User", is_active=True, tenant="x")
+            )
+        yield context
+
+
+def users(client):
+    with client.reading() as session:
+        rows = session.scalars(select(User).order_by(User.uid))
+        return [
+            (user.login, user.mail, user.full_name, user.is_active, user.town, user.tenant) for user in rows
+        ]
+
+
+OWN = ("own", "own@example.com", "Own User", True, None, "x")
+
+
+def row(id_, name, *, active=True, town="Wellington"):
+    return (f"tc_{id_}_{SERVER}", f"person{id_}@example.com", name, active, town, "main")
+
+
+def test_people_become_the_hosts_own_users(client, server, server_id):
+    server.people = [person(3), person(4, suspended="1")]
+
+    report = run_sync(client, "users", server_id)
+
+    assert lists.nonzero(report.counts) == {"created": 2}
+    assert users(client) == [OWN, row(3, "First3 Last3"), row(4, "First4 Last4", active=False)]
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 2}
+
+
+def test_changes_arrive_in_the_columns_that_hold_them(client, server, server_id):
+    server.people = [person(3), person(4, suspended="1"), person(5)]
+    run_sync(client, "users", server_id)
+    server.people = [
+        person(3, lastname="Ångström", department="not kept here"),
+        person(4),
+        person(5, suspended="1"),
+    ]
+
+    report = run_sync(client, "users", server_id)
+
+    assert lists.nonzero(report.counts) == {"updated": 1, "unsuspended": 1, "suspended": 1}
+    assert users(client) == [
+        OWN,
+        row(3, "First3 Ångström"),
+        row(4, "First4 Last4"),
+        row(5, "First5 Last5", active=False),
+    ]
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 3}
+
+
+def test_a_value_too_long_for_the_hosts_column_skips_the_record_only(client, server, server_id):
+    server.people = [person(3, city="Llanfairpwllgwyngyll"), person(4)]
+
+    report = run_sync(client, "users", server_id)
+
+    assert report.state == "partial"
+    assert users(client) == [OWN, row(4, "First4 Last4")]
+    assert "city has 20 characters, more than the 12" in report.lines[0].detail
+
+
+def test_without_a_column_for_it_a_deleted_person_loses_the_row_and_comes_back_as_another(
+    client, server, server_id
+):
+    server.people = [person(3), person(4)]
+    server.cohorts = [cohort(1, 3, 4)]
+    for kind in ("users", "collections"):
+        run_sync(client, kind, server_id)
+    server.people = [tombstone(3), person(4)]
+
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"deleted": 1, "unchanged": 1}
+
+    assert users(client) == [OWN, row(4, "First4 Last4")]
+    with client.reading() as session:
+        assert session.scalars(select(Link.person_id)).all() == [4]
+        assert len(session.scalars(select(AudienceMember.account_key)).all()) == 1
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 2}
+    server.people = [person(3), person(4)]
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"created": 1, "unchanged": 1}
+
+
+def test_a_list_that_empties_is_held_here_too(client, server, server_id):
+    server.people = [person(3)]
+    run_sync(client, "users", server_id)
+    server.people = []
+
+    assert run_sync(client, "users", server_id).state == "held"
+    assert users(client) == [OWN, row(3, "First3 Last3")]

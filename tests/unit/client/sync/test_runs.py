@@ -1,0 +1,292 @@
+"""Held runs and the decision about them: an empty list removes nobody without an administrator's word."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import delete, select
+from support import lists
+from support.lists import cohort, course, person, tombstone
+
+from tconnect_pyramid import people
+from tconnect_pyramid.client.runs import approve_run, list_runs, reject_run, show_run
+from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS
+from tconnect_pyramid.errors import Conflict, NotFound, SyncBusy
+from tconnect_pyramid.models import Account, Approval, Audience, AuditEntry, Lease, Link, Server
+from tconnect_pyramid.options import set_option
+
+ACTIONS = {"suspend": "suspended", "delete": "deleted"}
+
+
+def sync(client, server_id, kind="users"):
+    return run_sync(client, kind, server_id)
+
+
+def set_mode(client, mode):
+    with client.unit() as session:
+        set_option(session, client.settings, "client.removed_person", mode, client.clock())
+
+
+def states(client):
+    with client.reading() as session:
+        rows = session.execute(
+            select(Link.person_id, Account.suspended, Account.deleted).join(
+                Account, Account.id == Link.account_key
+            )
+        )
+        return {
+            person_id: "deleted" if gone else "suspended" if out else "live" for person_id, out, gone in rows
+        }
+
+
+def run_states(client):
+    with client.reading() as session:
+        return {report.run: report.state for report in list_runs(session)}
+
+
+@pytest.fixture
+def filled(client, server, server_id):
+    """The client with two people and two collections; the server's lists are empty from now on."""
+    server.people = [person(3), person(4)]
+    server.cohorts, server.courses = [cohort(1, 3)], [course(1, 4)]
+    for kind in ("users", "collections"):
+        assert sync(client, server_id, kind).state == "done"
+    server.people, server.cohorts, server.courses = [], [], []
+    return client
+
+
+@pytest.mark.parametrize("mode", ["suspend", "delete"])
+def test_an_empty_list_is_held_and_changes_nothing(filled, server_id, mode):
+    set_mode(filled, mode)
+    before = lists.dump(filled)
+
+    report = sync(filled, server_id)
+
+    assert report.state == "held"
+    assert "no people at all" in report.message
+    assert lists.dump(filled) == before
+    with filled.reading() as session:
+        kept = show_run(session, report.run)
+    assert kept == report
+    assert [(line.action, line.remote_id) for line in kept.lines] == [(ACTIONS[mode], 3), (ACTIONS[mode], 4)]
+
+
+def test_two_empty_lists_of_collections_are_held(filled, server_id):
+    before = lists.dump(filled)
+
+    report = sync(filled, server_id, "collections")
+
+    assert report.state == "held"
+    assert lists.dump(filled) == before
+    assert [(line.action, line.subject) for line in report.lines] == [
+        ("deleted", "cohort Audience 1"),
+        ("deleted", "course Course 1"),
+    ]
+
+
+def test_one_empty_list_of_two_is_not(filled, server, server_id):
+    server.courses = [course(1, 4)]
+
+    assert lists.nonzero(sync(filled, server_id, "collections").counts) == {"deleted": 1, "unchanged": 1}
+
+
+def test_an_empty_list_with_nothing_linked_is_fine(client, server_id):
+    for kind in ("users", "collections"):
+        report = sync(client, server_id, kind)
+        assert (report.state, lists.nonzero(report.counts)) == ("done", {})
+
+
+def test_an_empty_list_with_only_deleted_accounts_is_fine(filled, server, server_id):
+    server.people = [tombstone(3), tombstone(4)]
+    sync(filled, server_id)
+    server.people = []
+
+    assert sync(filled, server_id).state == "done"
+
+
+def test_an_empty_list_that_would_remove_nobody_is_fine(filled, server_id):
+    set_mode(filled, "keep")
+
+    report = sync(filled, server_id)
+
+    assert (report.state, lists.nonzero(report.counts)) == ("done", {"unchanged": 2})
+
+
+def test_a_dry_run_of_an_empty_list_says_held_and_keeps_nothing(filled, server_id):
+    before = run_states(filled)
+
+    assert run_sync(filled, "users", server_id, dry_run=True).state == "held"
+    assert run_states(filled) == before
+
+
+def test_a_newer_plan_takes_the_place_of_a_held_one(filled, server, server_id):
+    first = sync(filled, server_id)
+    collections = sync(filled, server_id, "collections")
+    second = sync(filled, server_id)
+    assert run_states(filled)[first.run] == "rejected"
+    assert run_states(filled)[second.run] == "held"
+
+    server.people = [person(3), person(4)]
+    sync(filled, server_id)
+
+    assert run_states(filled)[second.run] == "rejected"
+    assert run_states(filled)[collections.run] == "held"
+
+
+def test_a_failed_run_leaves_a_held_one_waiting(filled, server, server_id):
+    held = sync(filled, server_id)
+    server.down = True
+
+    sync(filled, server_id)
+
+    assert run_states(filled)[held.run] == "held"
+
+
+@pytest.mark.parametrize("mode", ["suspend", "delete"])
+def test_approving_lets_exactly_those_removals_through(filled, server_id, mode):
+    set_mode(filled, mode)
+    held = sync(filled, server_id)
+
+    report = approve_run(filled, held.run, actor="command")
+
+    assert report.state == "done"
+    assert lists.nonzero(report.counts) == {ACTIONS[mode]: 2}
+    assert states(filled) == dict.fromkeys((3, 4), ACTIONS[mode])
+    assert run_states(filled)[held.run] == "rejected"
+    with filled.reading() as session:
+        assert session.execute(select(AuditEntry.action, AuditEntry.actor, AuditEntry.detail)).all()[-1] == (
+            "run.approved",
+            "command",
+            {"kind": "users", "removals": 2},
+        )
+    assert sync(filled, server_id).state == "done"
+
+
+def test_approving_deletes_collections_of_both_kinds(filled, server_id):
+    held = sync(filled, server_id, "collections")
+
+    report = approve_run(filled, held.run, actor="account:1")
+
+    assert (report.state, lists.nonzero(report.counts)) == ("done", {"deleted": 2})
+    with filled.reading() as session:
+        assert session.scalars(select(Audience.id)).all() == []
+
+
+def test_what_was_not_approved_is_held_again(filled, server, server_id):
+    held = sync(filled, server_id)
+    server.people = [person(3), person(4), person(5)]
+
+    def arrives_meanwhile():
+        server.on_call = lambda: None
+        with filled.unit() as session:
+            new = people.add_person(
+                session, filled, username="new", email="n@example.com", firstname="N", lastname="N"
+            )
+            session.add(Link(person_id=5, server_id=server_id, account_key=new.key, timecreated=1))
+        server.people = []
+
+    server.on_call = arrives_meanwhile
+
+    report = approve_run(filled, held.run, actor="command")
+
+    assert report.state == "held"
+    assert states(filled) == {3: "live", 4: "live", 5: "live"}
+    again = approve_run(filled, report.run, actor="command")
+    assert again.state == "done"
+    assert states(filled) == dict.fromkeys((3, 4, 5), "suspended")
+
+
+def test_another_removal_of_the_same_people_was_not_approved(filled, server_id):
+    held = sync(filled, server_id)
+    set_mode(filled, "delete")
+
+    assert approve_run(filled, held.run, actor="command").state == "held"
+    assert states(filled) == {3: "live", 4: "live"}
+
+
+def test_who_came_back_before_the_approval_stays(filled, server, server_id):
+    held = sync(filled, server_id)
+    server.people = [person(3), person(4)]
+
+    report = approve_run(filled, held.run, actor="command")
+
+    assert lists.nonzero(report.counts) == {"unchanged": 2}
+
+
+def test_an_approval_holds_for_a_day(filled, server, server_id):
+    held = sync(filled, server_id)
+    server.down = True
+    assert approve_run(filled, held.run, actor="command").state == "failed"
+    assert run_states(filled)[held.run] == "held"
+    server.down = False
+    filled.clock.tick(APPROVAL_SECONDS)
+    assert sync(filled, server_id).state == "held"
+
+    newest = max(run_states(filled))
+    server.down = True
+    approve_run(filled, newest, actor="command")
+    server.down = False
+    filled.clock.tick(APPROVAL_SECONDS - 1)
+
+    assert sync(filled, server_id).state == "done"
+
+
+def test_an_approval_stands_when_another_run_is_under_way(filled, server_id):
+    held = sync(filled, server_id)
+    with filled.unit() as session:
+        session.add(
+            Lease(name=f"server:{server_id}", token="e" * 40, holder="x", expires=filled.clock() + 60)
+        )
+
+    with pytest.raises(SyncBusy):
+        approve_run(filled, held.run, actor="command")
+
+    with filled.unit() as session:
+        session.execute(delete(Lease))
+    assert sync(filled, server_id).state == "done"
+
+
+def test_rejecting_is_the_end_of_it(filled, server_id):
+    held = sync(filled, server_id)
+
+    reject_run(filled, held.run, actor="command")
+
+    assert run_states(filled)[held.run] == "rejected"
+    with pytest.raises(Conflict, match="its state is rejected"):
+        approve_run(filled, held.run, actor="command")
+    with pytest.raises(Conflict, match="its state is rejected"):
+        reject_run(filled, held.run, actor="command")
+    assert sync(filled, server_id).state == "held"
+
+
+def test_runs_that_are_not_there_or_not_held(filled, server_id):
+    done = min(run_states(filled))
+    with pytest.raises(Conflict, match="its state is done"):
+        approve_run(filled, done, actor="command")
+    with pytest.raises(NotFound):
+        approve_run(filled, 999, actor="command")
+    with pytest.raises(NotFound):
+        reject_run(filled, 999, actor="command")
+    with filled.reading() as session, pytest.raises(NotFound):
+        show_run(session, 999)
+
+
+def test_a_run_of_a_server_that_is_gone_cannot_be_approved(filled, server_id):
+    held = sync(filled, server_id)
+    with filled.unit() as session:
+        session.execute(delete(Server))
+
+    with pytest.raises(Conflict, match="not connected any more"):
+        approve_run(filled, held.run, actor="command")
+    with filled.reading() as session:
+        assert session.scalars(select(Approval.remote_id)).all() == []
+
+
+def test_the_newest_runs_come_first_and_without_lines(filled, server_id):
+    newest = sync(filled, server_id).run
+
+    with filled.reading() as session:
+        listed = list_runs(session, limit=2)
+
+    assert [report.run for report in listed] == [newest, newest - 1]
+    assert [report.lines for report in listed] == [[], []]
