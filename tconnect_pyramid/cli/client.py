@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import click
 from sqlalchemy import select
@@ -21,7 +21,6 @@ from tconnect_pyramid.cli.output import (
     Rows,
     described,
     moment,
-    say,
     working,
 )
 from tconnect_pyramid.cli.user import account_rows
@@ -29,7 +28,7 @@ from tconnect_pyramid.client import connecting, runs, servers
 from tconnect_pyramid.client.servers import ServerView
 from tconnect_pyramid.client.signin import refresh_person
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
-from tconnect_pyramid.client.sync.report import RunReport
+from tconnect_pyramid.client.sync.report import COUNTED, RunReport
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Conflict, SyncBusy, TConnectError
 from tconnect_pyramid.models import Link
@@ -52,7 +51,6 @@ RUN_COLUMNS = (
     ("State", "state"),
     ("Counts", "counted"),
     ("Seconds", "seconds"),
-    ("Message", "message"),
 )
 LINE_COLUMNS = (
     ("What", "action"),
@@ -63,6 +61,7 @@ LINE_COLUMNS = (
 )
 STATUS = {"failed": FAILED, "partial": FAILED, "held": HELD}
 """The exit status of a run by its state; the others are done."""
+NOTHING = dict.fromkeys(COUNTED, 0)
 
 
 @click.group()
@@ -170,7 +169,9 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
             with working(f"{each} from {server.name}"):
                 reports.append(_sync(context, each, server, dry_run=dry_run))
     document = [_run_row(report) for report in reports]
-    return Answer(document, _table(reports), max(STATUS.get(report.state, DONE) for report in reports))
+    return Answer(
+        document, _table(context, reports), max(STATUS.get(report.state, DONE) for report in reports)
+    )
 
 
 @command(run, "list")
@@ -182,7 +183,7 @@ def list_runs(site: Site, limit: int) -> Answer:
     context = site.migrated()
     with context.reading() as session:
         reports = runs.list_runs(session, limit=limit)
-    return Answer([_run_row(report) for report in reports], _table(reports, started=True))
+    return Answer([_run_row(report) for report in reports], _table(context, reports, started=True))
 
 
 @command(run, "show")
@@ -208,7 +209,7 @@ def approve(site: Site, run: int) -> Answer:
     context = site.migrated()
     with working(f"Run {run} anew"):
         report = runs.approve_run(context, run, actor=ACTOR)
-    return Answer(_run_row(report), _table([report]), STATUS.get(report.state, DONE))
+    return Answer(_run_row(report), _table(context, [report]), STATUS.get(report.state, DONE))
 
 
 @command(run, "reject")
@@ -277,23 +278,22 @@ def _sync(context: Context, kind: str, server: ServerView, *, dry_run: bool) -> 
     if kind == HANDSHAKE:
         return _handshake(context, server)
     try:
-        report = run_sync(context, kind, server.id, origin=ACTOR, dry_run=dry_run)
+        return run_sync(context, kind, server.id, origin=ACTOR, dry_run=dry_run)
     except SyncBusy as error:
-        return RunReport(kind, server.idnumber, None, "failed", {}, 0.0, message=str(error))
-    if report.message:
-        say(f"{kind} from {server.name}: {report.state}: {report.message}")
-    return report
+        return RunReport(kind, server.idnumber, None, "failed", NOTHING, 0.0, message=str(error))
 
 
 def _handshake(context: Context, server: ServerView) -> RunReport:
     began = time.monotonic()
-    report = RunReport(HANDSHAKE, server.idnumber, None, "done", {}, 0.0)
+    started = context.clock()
     try:
-        message = f"version {connecting.handshake(context, server.id)}"
+        state, message = "done", f"version {connecting.handshake(context, server.id)}"
     except TConnectError as error:
-        say(f"{HANDSHAKE} with {server.name}: failed: {error}")
-        report, message = replace(report, state="failed"), str(error)
-    return replace(report, message=message, seconds=round(time.monotonic() - began, 3))
+        state, message = "failed", str(error)
+    seconds = round(time.monotonic() - began, 3)
+    return RunReport(
+        HANDSHAKE, server.idnumber, None, state, NOTHING, seconds, message=message, started=started
+    )
 
 
 def _run_row(report: RunReport) -> dict[str, object]:
@@ -314,10 +314,23 @@ def _counted(report: RunReport) -> str:
     return ", ".join(f"{number} {name}" for name, number in report.counts.items() if number)
 
 
-def _table(reports: Sequence[RunReport], *, started: bool = False) -> Rows:
+def _table(context: Context, reports: Sequence[RunReport], *, started: bool = False) -> Rows:
+    with context.reading() as session:
+        names = {view.idnumber: view.name for view in servers.list_servers(session)}
     rows = [
-        {**_run_row(report), "counted": _counted(report), "when": moment(report.started)}
+        {
+            **_run_row(report),
+            "server": names.get(report.server, report.server),
+            "counted": _counted(report),
+            "when": moment(report.started),
+        }
         for report in reports
     ]
     columns = (("Started (UTC)", "when"), *RUN_COLUMNS) if started else RUN_COLUMNS
-    return Rows(columns, rows, "Nothing was synchronised yet.")
+    # Behind the table, as a narrow column would break a sentence into pieces.
+    said = [
+        f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}"
+        for row in rows
+        if not started and row["message"] and STATUS.get(str(row["state"]), DONE)
+    ]
+    return Rows(columns, rows, "Nothing was synchronised yet.", "\n".join(said))

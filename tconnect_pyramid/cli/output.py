@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,12 +58,12 @@ def as_document(document: object) -> str:
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
-def described(row: Row, *, but: Iterable[str] = ()) -> str:
+def described(row: Row) -> str:
     """One object in lines of name and value."""
-    left_out = frozenset(but)
-    shown = {name: value for name, value in row.items() if name not in left_out}
-    width = max(map(len, shown), default=0)
-    return "\n".join(f"{name:<{width}}  {cell(value)}".rstrip() for name, value in shown.items())
+    width = max(map(len, row), default=0)
+    return "\n".join(
+        f"{name:<{width}}  {'no' if value is False else cell(value)}".rstrip() for name, value in row.items()
+    )
 
 
 def cell(value: object) -> str:

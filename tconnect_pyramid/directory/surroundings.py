@@ -10,7 +10,6 @@ from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.interfaces import Clock
 
-
 MOST_NOTED = 100
 
 

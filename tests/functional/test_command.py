@@ -1,0 +1,909 @@
+"""The `tconnect` command on real ini files: what it does, what it refuses, what programs can rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import click
+import pytest
+from click.testing import CliRunner
+from pyramid.paster import get_app
+from sqlalchemy import create_engine, text, update
+from support import databases
+
+from tconnect_pyramid import context_of
+from tconnect_pyramid.cli import main
+from tconnect_pyramid.cli.config import Site
+from tconnect_pyramid.models import Account, Client, ClientSession, Notice, SignIn
+
+SITE = """
+[app:{app}]
+use = egg:tconnect_pyramid
+sqlalchemy.url = sqlite:///%(here)s/{app}.sqlite
+tconnect.site_url = {url}
+tconnect.site_name = {name}
+tconnect.secret_keys = insecure-key-of-a-test-0123456789-{app}
+tconnect.development = true
+tconnect.network.private = 127.0.0.0/8
+tconnect.network.allow_http = true
+{more}
+"""
+PASSWORD = "blåbärspaj på fat"
+
+
+def section(app="main", url="http://site.example", name="Test site", more=""):
+    return SITE.format(app=app, url=url, name=name, more=more)
+
+
+class Tconnect:
+    """Runs commands on one ini file."""
+
+    def __init__(self, ini):
+        self.ini = str(ini)
+
+    def __call__(self, *words, stdin=None, status=0):
+        result = CliRunner().invoke(main, ["-c", self.ini, *map(str, words)], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == status, result.output
+        return result
+
+    def json(self, *words, stdin=None, status=0):
+        result = self(*words, "--json", stdin=stdin, status=status)
+        return json.loads(result.stdout)
+
+    def change(self, *statements):
+        """Change the database as nobody should."""
+        path, _, app = self.ini.partition("#")
+        engine = create_engine(f"sqlite:///{Path(path).parent}/{app or 'main'}.sqlite")
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(statement)
+        engine.dispose()
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """A site without tables."""
+    ini = tmp_path / "site.ini"
+    ini.write_text(section(), encoding="utf-8")
+    return Tconnect(ini)
+
+
+@pytest.fixture
+def site(empty, tmp_path):
+    shutil.copy(databases.sqlite_template(), tmp_path / "main.sqlite")
+    databases.with_own_identity(f"sqlite:///{tmp_path}/main.sqlite")
+    return empty
+
+
+def as_typed(parameter):
+    return " ".join(parameter) if isinstance(parameter, list | tuple) else str(parameter)
+
+
+def leaves(command, words=()):
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from leaves(child, (*words, name))
+    else:
+        yield words
+
+
+def test_there_is_every_command_of_the_design():
+    expected = """
+        db upgrade, db check, demo seed, doctor, settings list, settings get, settings set, user list,
+        user show, user add, user edit, user password, user suspend, user unsuspend, user delete, user admin,
+        audience list, audience add, audience edit, audience delete, audience add-member,
+        audience remove-member, group list, course list, course add, course edit, course delete, course enrol,
+        course unenrol, server enable, server disable, server status, server client list, server client add,
+        server client edit, server client remove, client enable, client disable, client status,
+        client connect, client server list, client server edit, client sync, client run list, client run show,
+        client run approve, client run reject, client person sync, session list, session end, schedule,
+        outbox list, outbox retry, audit list
+    """
+    assert {" ".join(words) for words in leaves(main)} == set(re.split(r",\s+", expected.strip()))
+
+
+@pytest.mark.parametrize("words", [(), *leaves(main)], ids=as_typed)
+def test_help_needs_no_site(words):
+    result = CliRunner().invoke(main, [*words, "--help"])
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+    assert not words or "--json" in result.stdout
+
+
+# --- which site ---------------------------------------------------------------------------------------
+
+
+def test_without_a_site_there_is_nothing_to_do(monkeypatch):
+    monkeypatch.delenv("TCONNECT_INI", raising=False)
+    result = CliRunner().invoke(main, ["user", "list", "--json"])
+
+    assert result.exit_code == 2
+    assert "TCONNECT_INI" in json.loads(result.stdout)["error"]
+    assert "Error: Which site?" in result.stderr
+
+
+def test_the_site_may_be_named_by_the_environment(site, monkeypatch):
+    monkeypatch.setenv("TCONNECT_INI", site.ini)
+    result = CliRunner().invoke(main, ["settings", "get", "site_name"])
+
+    assert (result.exit_code, result.stdout) == (0, "Test site\n")
+
+
+def test_a_file_of_several_apps_wants_one_named(tmp_path):
+    ini = tmp_path / "two.ini"
+    ini.write_text(section("one") + section("other", "http://other.example"), encoding="utf-8")
+
+    for wrong in (ini, f"{ini}#third"):
+        refused = Tconnect(wrong)("settings", "list", status=2)
+        assert f"{ini}#one, {ini}#other" in refused.stderr
+    assert Tconnect(f"{ini}#other")("settings", "get", "site_url").stdout == "http://other.example\n"
+
+
+def test_main_is_meant_where_no_app_is_named(tmp_path):
+    ini = tmp_path / "two.ini"
+    ini.write_text(section("other", "http://other.example") + section("main"), encoding="utf-8")
+
+    assert Tconnect(ini)("settings", "get", "site_url").stdout == "http://site.example\n"
+
+
+@pytest.mark.parametrize("content", ["", "no section", "[app:main\n", None])
+def test_a_file_that_is_no_ini_file_is_refused(tmp_path, content):
+    ini = tmp_path / "site.ini"
+    if content is not None:
+        ini.write_text(content, encoding="utf-8")
+
+    assert str(ini) in Tconnect(ini)("settings", "list", status=2).stderr
+
+
+def test_every_wrong_setting_is_named(tmp_path):
+    ini = tmp_path / "site.ini"
+    ini.write_text(section(more="tconnect.site_nam = x\ntconnect.request_timeout = soon"), encoding="utf-8")
+
+    result = Tconnect(ini)("user", "list", status=1)
+
+    assert "tconnect.site_nam" in result.stderr
+    assert "tconnect.request_timeout" in result.stderr
+    checks = Tconnect(ini).json("doctor", status=1)["checks"]
+    assert [(check["name"], check["ok"]) for check in checks] == [("settings", False)] * 2
+
+
+def test_an_application_that_does_not_exist_is_named(tmp_path):
+    ini = tmp_path / "site.ini"
+    ini.write_text(section().replace("egg:tconnect_pyramid", "call:no.such.module:main"), encoding="utf-8")
+
+    assert "cannot be started" in Tconnect(ini)("user", "list", status=1).stderr
+
+
+# --- taken into use -----------------------------------------------------------------------------------
+
+
+def test_a_fresh_site_like_production_is_taken_into_use_by_two_commands(tmp_path, monkeypatch):
+    monkeypatch.setenv("TCONNECT_SECRET_KEY", os.urandom(32).hex())
+    production = Path(__file__).parents[2] / "production.ini"
+    ini = tmp_path / "production.ini"
+    lines = production.read_text(encoding="utf-8").replace(
+        "postgresql+psycopg:///tconnect", "sqlite:///%(here)s/main.sqlite"
+    )
+    ini.write_text(lines, encoding="utf-8")
+    tconnect = Tconnect(ini)
+
+    assert tconnect.json("db", "upgrade")["changed"]
+    words = "user add eva --email eva@example.org --first-name Eva --last-name Ek --admin --password -"
+    added = tconnect.json(*words.split(), stdin=f"{PASSWORD}\n")
+
+    assert (added["username"], added["admin"], added["auth"]) == ("eva", True, "manual")
+    assert tconnect.json("db", "check")["agree"]
+    assert tconnect.json("doctor")["ok"] or "redis" in str(tconnect.json("doctor", status=1)["checks"])
+
+
+def test_upgrading_twice_changes_nothing(empty):
+    first = empty.json("db", "upgrade")
+    before = empty.json("server", "status")["idnumber"]
+    second = empty.json("db", "upgrade")
+
+    assert (first["before"], first["changed"]) == (None, True)
+    assert second == {"version": first["version"], "before": first["version"], "changed": False}
+    assert empty.json("server", "status")["idnumber"] == before
+    assert re.fullmatch(r"[0-9a-f]{40}", before)
+
+
+def test_without_tables_the_remedy_is_named(empty):
+    for words in (
+        ("user", "list"),
+        ("server", "enable"),
+        ("demo", "seed"),
+        ("settings", "set", "guard.people", "1 1"),
+    ):
+        result = empty(*words, status=1)
+        assert "tconnect db upgrade" in result.stderr
+        assert result.stdout == ""
+    assert empty.json("db", "check", status=1) == {
+        "agree": False,
+        "version": None,
+        "needed": "0001",
+        "differences": [],
+    }
+    checks = {check["name"]: check for check in empty.json("doctor", status=1)["checks"]}
+    assert checks["database"]["remedy"] == "run `tconnect db upgrade`"
+
+
+def test_a_table_changed_by_hand_is_found(site):
+    assert site.json("db", "check")["agree"]
+    site.change(text("ALTER TABLE tconnect_course ADD COLUMN by_hand INTEGER"))
+
+    document = site.json("db", "check", status=1)
+
+    assert document["version"] == document["needed"]
+    assert "by_hand" in document["differences"][0]
+
+
+def test_a_database_that_cannot_be_opened_is_named(tmp_path):
+    ini = tmp_path / "site.ini"
+    ini.write_text(section().replace("%(here)s/main.sqlite", f"{tmp_path}"), encoding="utf-8")
+
+    assert "Error: The database: " in Tconnect(ini)("user", "list", status=1).stderr
+    checks = {check["name"]: check["ok"] for check in Tconnect(ini).json("doctor", status=1)["checks"]}
+    assert checks["database"] is False
+
+
+# --- settings -----------------------------------------------------------------------------------------
+
+
+def test_settings_are_shown_without_a_database(empty):
+    rows = {row["name"]: row for row in empty.json("settings", "list")}
+
+    assert rows["site_url"]["value"] == "http://site.example"
+    assert rows["secret_keys"]["value"] == "(1 not shown)"
+    assert (rows["server.enabled"]["value"], rows["server.enabled"]["source"]) == ("false", "default")
+
+
+def test_an_option_is_set_and_taken_back(site):
+    assert site.json("settings", "set", "guard.people", "7 3%")["source"] == "database"
+    assert site("settings", "get", "guard.people").stdout == "7 3%\n"
+    assert site.json("settings", "set", "guard.people", "")["source"] == "default"
+    assert site.json("audit", "list", "--limit", 1)[0]["detail"] == {"value": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status", "said"),
+    [
+        ("guard.people", "many", 2, "expected a number"),
+        ("guard.peopel", "1 1", 2, "did you mean guard.people"),
+        ("site_name", "Other", 2, "ini file"),
+        ("session.timeout", "5", 2, "from 60"),
+    ],
+)
+def test_an_option_that_cannot_be_set_says_why(site, name, value, status, said):
+    assert said in site("settings", "set", name, value, status=status).stderr
+
+
+def test_an_option_fixed_in_the_ini_stays(tmp_path, site):
+    ini = tmp_path / "site.ini"
+    ini.write_text(section(more="tconnect.server.enabled = true"), encoding="utf-8")
+
+    assert site.json("settings", "get", "server.enabled")["source"] == "ini"
+    assert "fixed" in site("server", "disable", status=1).stderr
+    assert site.json("server", "status")["enabled"] is True
+
+
+# --- people -------------------------------------------------------------------------------------------
+
+
+def test_people_are_kept(site):
+    added = site.json(
+        *("user", "add", "åsa", "--email", "asa@example.org", "--first-name", "Åsa", "--last-name", "Öberg"),
+        *("--idnumber", "E-1", "--no-password"),
+    )
+    assert added == {
+        "id": 1,
+        "username": "åsa",
+        "auth": "manual",
+        "deleted": False,
+        "suspended": False,
+        "admin": False,
+        "email": "asa@example.org",
+        "idnumber": "E-1",
+        "firstname": "Åsa",
+        "lastname": "Öberg",
+        "server": None,
+        "person_id": None,
+    }
+    edited = site.json("user", "edit", "asa@example.org", "city=Malmö", "idnumber=", "email=a=b@example.org")
+    assert (edited["idnumber"], edited["email"]) == ("", "a=b@example.org")
+    shown = site.json("user", "show", 1)
+    assert (shown["city"], shown["username"]) == ("Malmö", "åsa")
+    assert "password" not in shown
+    assert site.json("user", "admin", "åsa", "on")["admin"] is True
+    assert site.json("user", "admin", "åsa", "off")["admin"] is False
+    assert site.json("user", "suspend", "åsa")["suspended"] is True
+    assert site.json("user", "unsuspend", "åsa")["suspended"] is False
+    assert site.json("user", "delete", "åsa")["deleted"] is True
+    (row,) = site.json("user", "list")
+    assert (row["id"], row["deleted"], row["email"]) == (1, True, "")
+    assert [entry["action"] for entry in site.json("audit", "list")][::-1] == [
+        "account.added",
+        "account.edited",
+        "account.admin_given",
+        "account.admin_taken",
+        "account.suspended",
+        "account.unsuspended",
+        "account.deleted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["show", "nobody"], 2),
+        (["add", "Åsa"], 2),
+        (["add", "eva"], 1),
+        (["add", "bo", "--email", "nowhere"], 2),
+        (["add", "bo", "--password", "seen by all"], 2),
+        (["add", "bo", "--password", "-", "--no-password"], 2),
+        (["add"], 2),
+        (["edit", "eva", "username=bo"], 2),
+        (["edit", "eva", "firstname"], 2),
+        (["edit", "eva"], 2),
+        (["password", "eva"], 2),
+        (["password", "nobody", "-"], 2),
+        (["admin", "eva", "maybe"], 2),
+        (["frobnicate"], 2),
+        (["list", "--colour"], 2),
+    ],
+    ids=as_typed,
+)
+def test_what_is_refused_says_so_in_both_ways(site, words, status):
+    site("user", "add", "eva", "--no-password")
+
+    result = site("user", *words, "--json", status=status)
+
+    assert json.loads(result.stdout)["error"]
+    assert "Error: " in result.stderr
+    assert len(site.json("user", "list")) == 1
+
+
+def test_passwords_come_from_standard_input(site):
+    result = site("user", "add", "eva", "--password", "-", stdin=f"{PASSWORD}\n")
+    assert PASSWORD not in result.output
+
+    assert site.json("user", "password", "eva", "-", stdin="something else\r\nignored")["username"] == "eva"
+    for wrong in ("", "short\n", "å" * 40):
+        refused = site("user", "password", "eva", "-", stdin=wrong, status=2)
+        assert "password" in refused.stderr
+
+
+def test_without_a_terminal_nobody_is_asked_for_a_password(site):
+    result = site("user", "add", "eva", "--json", stdin="")
+
+    assert json.loads(result.stdout)["username"] == "eva"
+    assert "tconnect user password eva" in result.stderr
+
+
+def terminal(ini, words, answers):
+    """What a person sees who runs the command on a terminal and types `answers`, each at its prompt."""
+    child, descriptor = pty.fork()
+    if child == 0:
+        os.environ["TERM"] = "xterm-256color"
+        program = "from tconnect_pyramid.cli import main; main()"
+        os.execv(sys.executable, [sys.executable, "-W", "ignore", "-c", program, "-c", ini, *words])  # noqa: S606
+    seen = b""
+    typed = iter(answers)
+    try:
+        while piece := os.read(descriptor, 4096):
+            seen += piece
+            if piece.endswith(b": "):
+                os.write(descriptor, f"{next(typed)}\n".encode())
+    except OSError:
+        pass  # the other end is closed
+    os.close(descriptor)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode()
+
+
+def test_on_a_terminal_a_password_is_asked_for_unseen_and_tables_are_drawn(site):
+    status, seen = terminal(site.ini, ["user", "add", "eva"], [PASSWORD, PASSWORD])
+    assert status == 0
+    assert PASSWORD not in seen
+
+    status, seen = terminal(site.ini, ["user", "list"], [])
+    assert status == 0
+    assert "┃" in seen
+
+
+def test_in_a_pipe_there_are_no_colours_and_nothing_is_cut(site):
+    site("user", "add", "x" * 100, "--no-password", "--first-name", "Y" * 100)
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "40"}
+    program = "from tconnect_pyramid.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, "-c", site.ini, "user", "list"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+
+    assert done.stdout.splitlines()[1].split("\t")[1:3] == ["x" * 100, "Y" * 100]
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_what_a_terminal_would_obey_is_not_shown(site):
+    site("user", "add", "eva", "--no-password")
+    site.change(update(Account).values(firstname="\x1b[2Jgone"))
+
+    assert "\x1b" not in site("user", "list").stdout
+    assert site.json("user", "list")[0]["firstname"] == "\x1b[2Jgone"
+
+
+# --- audiences and courses ----------------------------------------------------------------------------
+
+
+def test_audiences_are_kept(site):
+    for name in ("ana", "bo"):
+        site("user", "add", name, "--email", f"{name}@example.org", "--no-password")
+
+    added = site.json("audience", "add", "Alla på kontoret", "--idnumber", "office")
+    assert (added["id"], added["idnumber"], added["name"]) == (1, "office", "Alla på kontoret")
+    changed = site.json("audience", "add-member", "office", "ana", "bo@example.org")
+    assert changed["members"] == [1, 2]
+    assert site.json("audience", "remove-member", 1, "ana")["members"] == [2]
+    assert site.json("audience", "edit", "office", "name=Office")["name"] == "Office"
+    (listed,) = site.json("audience", "list", "--members")
+    assert {key: listed[key] for key in ("id", "idnumber", "name", "kind", "component", "members")} == {
+        "id": 1,
+        "idnumber": "office",
+        "name": "Office",
+        "kind": "cohort",
+        "component": "",
+        "members": [2],
+    }
+    assert "members" not in site.json("audience", "list")[0]
+    assert "Office" in site("audience", "list").stdout
+    assert site.json("audience", "delete", "office")["id"] == 1
+    assert site.json("audience", "list") == []
+    assert site.json("group", "list", "--members") == []
+
+
+def test_courses_are_kept(site):
+    site("user", "add", "ana", "--no-password")
+
+    added = site.json("course", "add", "Första hjälpen", "--shortname", "aid", "--idnumber", "c-1")
+    assert (added["id"], added["fullname"], added["shortname"]) == (1, "Första hjälpen", "aid")
+    assert site.json("course", "enrol", "aid", "ana")["members"] == [1]
+    assert site.json("course", "list", "--members")[0]["members"] == [1]
+    assert site.json("course", "unenrol", "c-1", 1)["members"] == []
+    assert site.json("course", "edit", "c-1", "summary=A <b>day</b>")["summary"] == "A <b>day</b>"
+    assert site.json("course", "delete", "aid")["id"] == 1
+    assert site.json("course", "list") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["audience", "add-member", "office"], 2),
+        (["audience", "add-member", "office", "nobody"], 2),
+        (["audience", "add-member", "nowhere", "ana"], 2),
+        (["audience", "add", "Again", "--idnumber", "office"], 1),
+        (["audience", "edit", "office", "component=x"], 2),
+        (["course", "enrol", "nowhere", "ana"], 2),
+        (["course", "add", " "], 2),
+    ],
+    ids=as_typed,
+)
+def test_sets_refuse_what_they_cannot_hold(site, words, status):
+    site("audience", "add", "Office", "--idnumber", "office")
+
+    assert site.json(*words, status=status)["error"]
+
+
+# --- sample people ------------------------------------------------------------------------------------
+
+
+def test_sample_people_are_added_once(site):
+    first = site.json("demo", "seed")
+    lists = (("user", "list"), ("audience", "list", "--members"), ("course", "list", "--members"))
+    before = [site.json(*words) for words in lists]
+    second = site.json("demo", "seed")
+    after = [site.json(*words) for words in lists]
+
+    assert (first["people"], first["audiences"], first["courses"]) == (21, 2, 3)
+    assert (second["people"], second["audiences"], second["courses"]) == (0, 0, 0)
+    assert before == after
+    people, audiences, courses = after
+    assert [len(people), len(audiences), len(courses)] == [21, 2, 3]
+    assert [person["username"] for person in people if person["admin"]] == [first["administrator"]]
+    assert first["user"] in {person["username"] for person in people}
+    assert any(not person["lastname"].isascii() for person in people)
+    assert all(audience["members"] for audience in audiences)
+    assert all(course["members"] for course in courses)
+    site("user", "show", first["user"])
+
+
+def test_as_many_sample_people_as_wanted(site):
+    assert site.json("demo", "seed", "--people", 0)["people"] == 1
+    assert site.json("demo", "seed", "--people", 3)["people"] == 3
+    assert site.json("demo", "seed", "--people", 45)["people"] == 42
+    assert len({person["username"] for person in site.json("user", "list")}) == 46
+
+
+def test_sample_people_are_for_development_only(site, tmp_path):
+    ini = tmp_path / "site.ini"
+    key = os.urandom(32).hex()
+    lines = section().replace("development = true", "development = false")
+    ini.write_text(re.sub(r"insecure-key\S+", key, lines), encoding="utf-8")
+
+    assert "tconnect.development" in site.json("demo", "seed", status=1)["error"]
+    assert site.json("user", "list") == []
+
+
+# --- sign-ins, outbox, schedule -----------------------------------------------------------------------
+
+
+def sign_in(site, *, account=1, browser="b", signin=1):
+    site.change(
+        SignIn.__table__.insert().values(
+            id=signin, browser_hash=browser, account_key=account, timecreated=1, last_seen=2, end_reason=""
+        )
+    )
+
+
+def test_sign_ins_are_shown_and_ended(site):
+    for name in ("ana", "bo"):
+        site("user", "add", name, "--no-password")
+    for number, account in enumerate((1, 1, 2), 1):
+        sign_in(site, account=account, browser=f"b{number}", signin=number)
+
+    assert [row["username"] for row in site.json("session", "list")] == ["ana", "ana", "bo"]
+    assert site.json("session", "list", "bo") == [
+        {
+            "id": 3,
+            "account": 2,
+            "username": "bo",
+            "timecreated": 1,
+            "last_seen": 2,
+            "server": None,
+            "clients": [],
+        }
+    ]
+    assert site.json("session", "end", "--user", "ana", "--dry-run")["would_end"] == [1, 2]
+    assert len(site.json("session", "list")) == 3
+    assert site.json("session", "end", 3)["ended"] == [3]
+    assert site.json("session", "end", "--user", "ana")["ended"] == [1, 2]
+    assert site.json("session", "list") == []
+    for words in (["3"], [], ["1", "--user", "ana"]):
+        site("session", "end", *words, status=2)
+
+
+@pytest.mark.parametrize(
+    "way", [("session", "end", 1), ("user", "suspend", "ana"), ("user", "delete", "ana")]
+)
+def test_ending_a_sign_in_tells_the_clients(site, way):
+    """The notice is tried at once; a client that cannot be reached leaves it to the sweep."""
+    site("user", "add", "ana", "--no-password")
+    sign_in(site)
+    with_client(site)
+    site.change(
+        ClientSession.__table__.insert().values(
+            token_hash="t",
+            token=sealed(site, "f" * 40),
+            client_id=1,
+            signin_id=1,
+            account_key=1,
+            timecreated=1,
+        )
+    )
+
+    site(*way)
+
+    (notice,) = site.json("outbox", "list")
+    assert (notice["role"], notice["service"], notice["attempts"]) == ("client", "kill_sso_user", 1)
+    assert notice["peer"] == "c" * 40
+    assert site.json("outbox", "retry", status=1) == {"retried": 1, "confirmed": 0, "failed": 1}
+
+
+def sealed(site, value):
+    opened = Site(site.ini)
+    try:
+        return opened.context().box.seal(value)
+    finally:
+        opened.close()
+
+
+def with_client(site):
+    """A client that nobody serves."""
+    site.change(
+        Client.__table__.insert().values(
+            id=1,
+            state="active",
+            name="Gone",
+            url=f"http://127.0.0.1:{free_port()}",
+            idnumber="c" * 40,
+            client_secret=sealed(site, "e" * 40),
+            server_secret_hash="h",
+            apiversion=2,
+            clienttype="totaralms",
+            timecreated=1,
+            timemodified=1,
+        )
+    )
+
+
+def test_the_doctor_finds_what_is_wrong_with_the_outbox_and_a_peer(site):
+    assert site.json("doctor")["ok"]
+    with_client(site)
+    site.change(
+        Notice.__table__.insert().values(
+            role="client", peer_id=1, service="kill_sso_user", parameters=b"", timecreated=1, due=1
+        )
+    )
+
+    report = site("doctor", status=1)
+    checks = {check["name"]: check for check in site.json("doctor", status=1)["checks"]}
+
+    assert "tconnect outbox retry" in checks["outbox"]["remedy"]
+    assert "connect" in checks["client Gone"]["found"]
+    assert checks["database"]["ok"]
+    assert checks["clock"]["ok"]
+    assert checks["broker"]["ok"]
+    assert "problem  client Gone" in report.stdout
+
+
+def test_the_doctor_finds_a_clock_that_is_wrong(site, monkeypatch):
+    # As seen from a site whose computer is an hour behind its database's.
+    monkeypatch.setattr("time.time", lambda: 1.0)
+
+    checks = {check["name"]: check for check in site.json("doctor", status=1)["checks"]}
+
+    assert not checks["clock"]["ok"]
+
+
+def test_the_schedule_is_that_of_the_ini(site, tmp_path):
+    ini = tmp_path / "site.ini"
+    with ini.open("a", encoding="utf-8") as file:
+        file.write('[celerybeat:users]\ntype = crontab\nschedule = {"minute": "*/5"}\n')
+
+    rows = {row["name"]: row for row in site.json("schedule")}
+
+    assert rows["users"]["task"] == "tconnect.users"
+    assert "*/5" in rows["users"]["when"]
+    assert "outbox" in rows
+    with ini.open("a", encoding="utf-8") as file:
+        file.write("[celerybeat:frob]\ntask = tconnect.frob\n")
+    assert "tconnect.frob" in site("schedule", status=1).stderr
+
+
+# --- the roles ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_role_is_switched(site, role):
+    assert site.json(role, "status")["enabled"] is False
+    enabled = site.json(role, "enable")
+    assert (enabled["enabled"], enabled["url"]) == (True, "http://site.example")
+    assert "enabled" in site(role, "status").stdout
+    assert site.json(role, "disable")["enabled"] is False
+
+
+def test_a_client_without_a_server_cannot_synchronise(site):
+    assert "not enabled" in site.json("client", "sync", status=1)["error"]
+    assert "not enabled" in site.json("client", "connect", status=1)["error"]
+    site("client", "enable")
+    assert "no server" in site.json("client", "sync", status=1)["error"]
+    assert site.json("client", "sync", "--server", 7, status=2)["error"]
+    assert site.json("client", "sync", "everything", status=2)["error"]
+    assert site.json("client", "sync", "handshake", "--dry-run", status=2)["error"]
+    assert site.json("client", "server", "list") == []
+    assert site.json("client", "run", "list") == []
+    for action in ("show", "approve", "reject"):
+        assert site.json("client", "run", action, 1, status=2)["error"]
+
+
+def test_one_connection_request_is_open_at_a_time(site):
+    site("client", "enable")
+    first = site.json("client", "connect")
+
+    assert first["client_url"] == "http://site.example"
+    assert re.fullmatch(r"[0-9a-f]{40}", first["setup_secret"])
+    assert site.json("client", "connect") == first
+    assert site.json("client", "connect", "--cancel") == {"cancelled": True}
+    assert site.json("client", "connect", "--cancel") == {"cancelled": False}
+    assert site.json("client", "connect") != first
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Threading(ThreadingMixIn, WSGIServer):
+    daemon_threads = False
+    block_on_close = True
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, format, *args):  # noqa: A002 - the name is given
+        pass
+
+
+@contextmanager
+def served(ini, app, port):
+    wsgi_app = get_app(str(ini), app)
+    httpd = make_server("127.0.0.1", port, wsgi_app, server_class=Threading, handler_class=Quiet)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
+        context_of(wsgi_app.registry).database.engine.dispose()
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A server with three people and a client, both served over HTTP: the commands of either."""
+    ini = tmp_path / "pair.ini"
+    ports = {app: free_port() for app in ("server", "client")}
+    ini.write_text(
+        "".join(section(app, f"http://127.0.0.1:{port}", f"The {app}") for app, port in ports.items()),
+        encoding="utf-8",
+    )
+    with ExitStack() as stack:
+        for app, port in ports.items():
+            shutil.copy(databases.sqlite_template(), tmp_path / f"{app}.sqlite")
+            databases.with_own_identity(f"sqlite:///{tmp_path}/{app}.sqlite")
+            stack.enter_context(served(ini, app, port))
+        server, client = Tconnect(f"{ini}#server"), Tconnect(f"{ini}#client")
+        server("server", "enable")
+        client("client", "enable")
+        for name in ("ana", "bo", "cy"):
+            server("user", "add", name, "--email", f"{name}@example.org", "--no-password")
+        server("audience", "add", "Öst", "--idnumber", "east")
+        server("audience", "add-member", "east", "ana", "bo")
+        server("course", "add", "Safety", "--shortname", "safety")
+        server("course", "enrol", "safety", "cy")
+        yield server, client
+
+
+def connect(server, client, *more):
+    invitation = client.json("client", "connect")
+    return server.json(
+        *("server", "client", "add", "--name", "The client", "--url", invitation["client_url"]),
+        *("--setup-secret", "-", *more),
+        stdin=f"{invitation['setup_secret']}\n",
+    )
+
+
+def test_two_sites_are_connected_and_kept_in_step(pair):
+    server, client = pair
+    added = connect(server, client, "--audience", "east", "--course", "safety", "--no-jobs", "--comment", "é")
+    assert (added["audiences"], added["courses"], added["jobs"], added["comment"]) == ([1], [1], False, "é")
+    assert (added["state"], added["restrict_to"], added["apiversion"]) == ("active", None, 2)
+    idnumber = server.json("server", "status")["idnumber"]
+    (row,) = client.json("client", "server", "list")
+    assert (row["idnumber"], row["state"], row["name"]) == (idnumber, "active", "The server")
+    assert client.json("client", "server", "edit", idnumber, "--comment", "ours")["comment"] == "ours"
+
+    planned = client.json("client", "sync", "--dry-run")
+    assert [(run["kind"], run["state"], run["run"]) for run in planned] == [
+        ("users", "planned", None),
+        ("collections", "planned", None),
+    ]
+    assert client.json("user", "list") == []
+
+    done = client.json("client", "sync")
+    assert [(run["kind"], run["server"], run["state"]) for run in done] == [
+        ("handshake", idnumber, "done"),
+        ("users", idnumber, "done"),
+        ("collections", idnumber, "done"),
+    ]
+    assert done[1]["counts"]["created"] == 3
+    people = {person["person_id"]: person for person in client.json("user", "list")}
+    assert people[1]["username"] == f"tc_1_{idnumber}"
+    assert {person["server"] for person in people.values()} == {idnumber}
+    sets = {each["name"]: each for each in client.json("audience", "list", "--members")}
+    assert (sets["Öst"]["kind"], sets["Safety"]["kind"]) == ("cohort", "course")
+    assert sets["Öst"]["members"] == [people[1]["id"], people[2]["id"]]
+    assert sets["Safety"]["component"] == "auth_connect"
+    assert "auth_connect" in client("audience", "delete", sets["Öst"]["id"], status=1).stderr
+
+    again = client.json("client", "sync", "all", "--server", idnumber)
+    assert [run["counts"]["unchanged"] for run in again[1:]] == [3, 2]
+    assert "handshake" in client("client", "sync", "handshake").stdout
+    (newest, *_) = client.json("client", "run", "list", "--limit", 1)
+    assert newest["kind"] == "collections"
+    shown = client.json("client", "run", "show", done[1]["run"])
+    assert [line["action"] for line in shown["lines"]] == ["created"] * 3
+    assert "created" in client("client", "run", "show", done[1]["run"]).stdout
+
+
+def test_one_person_is_fetched(pair):
+    server, client = pair
+    connect(server, client)
+    client("client", "sync")
+    server("user", "edit", "bo", "firstname=Boris")
+
+    assert client.json("client", "person", "sync", "bo@example.org")["firstname"] == "Boris"
+    client("user", "add", "local", "--no-password")
+    assert client.json("client", "person", "sync", "local", status=1)["error"]
+    assert "The server" in client.json("user", "edit", "bo@example.org", "firstname=X", status=1)["error"]
+    server("user", "delete", "bo")
+    assert client.json("client", "person", "sync", "bo@example.org", status=1)["error"]
+
+
+def test_a_client_is_changed_and_removed(pair):
+    server, client = pair
+    connect(server, client, "--restrict-to", "east", "--add-new-audiences")
+
+    assert server.json("audience", "add", "Later")["id"] == 2
+    (listed,) = server.json("server", "client", "list")
+    assert (listed["restrict_to"], listed["audiences"]) == (1, [2])
+    edited = server.json(
+        *("server", "client", "edit", listed["idnumber"], "--restrict-to", "none", "--audience", "none"),
+        *("--course", "safety", "--name", "Renamed", "--no-add-new-audiences"),
+    )
+    assert (edited["restrict_to"], edited["audiences"], edited["courses"]) == (None, [], [1])
+    assert (edited["name"], edited["add_new_audiences"], edited["url"]) == ("Renamed", False, listed["url"])
+    client("client", "sync")
+    assert all(check["ok"] for site in pair for check in site.json("doctor")["checks"])
+
+    assert server.json("server", "client", "remove", 1, "--dry-run")["removed"] is False
+    assert len(server.json("server", "client", "list")) == 1
+    assert server.json("server", "client", "remove", 1)["state"] == "deleted"
+    assert server.json("server", "client", "list") == []
+    assert len(server.json("server", "client", "list", "--deleted")) == 1
+    failed = client.json("client", "sync", status=1)
+    assert {run["state"] for run in failed} == {"failed"}
+    assert "not active" in client("client", "sync", "users", status=1).stderr
+    checks = {check["name"]: check for check in client.json("doctor", status=1)["checks"]}
+    assert "connect anew" in checks["server The server"]["remedy"]
+
+
+def test_a_held_sync_waits_for_a_decision(pair):
+    server, client = pair
+    connect(server, client, "--restrict-to", "east")
+    client("client", "sync")
+    server("audience", "remove-member", "east", "ana", "bo")
+
+    (held,) = client.json("client", "sync", "users", status=3)
+    assert held["state"] == "held"
+    assert not any(person["suspended"] for person in client.json("user", "list"))
+    assert client.json("client", "run", "reject", held["run"])["state"] == "rejected"
+    assert client.json("client", "run", "approve", held["run"], status=1)["error"]
+
+    assert client("client", "sync", "users", status=3).stderr
+    (held, *_) = client.json("client", "run", "list")
+    assert client.json("client", "run", "approve", held["run"])["counts"]["suspended"] == 2
+    assert [person["suspended"] for person in client.json("user", "list")] == [True, True]
+
+
+def test_what_the_other_site_refuses_is_said(pair):
+    server, client = pair
+    invitation = client.json("client", "connect")
+    add = ("server", "client", "add", "--name", "C", "--url", invitation["client_url"], "--setup-secret")
+
+    assert "setup secret" in server.json(*add, "f" * 40, status=2)["error"]
+    assert server.json(*add, "-", stdin="", status=2)["error"]
+    assert server.json(*add, "f" * 40, "--audience", "nowhere", status=2)["error"]
+    nobody = ("server", "client", "add", "--name", "C", "--url", f"http://127.0.0.1:{free_port()}")
+    assert "refused" in server.json(*nobody, "--setup-secret", "f" * 40, status=1)["error"]
+    assert server.json("server", "client", "list") == []
+    connect(server, client)
+    assert "already" in server.json(*add, "f" * 40, status=1)["error"]
+    assert server.json("server", "client", "remove", 9, status=2)["error"]
