@@ -11,6 +11,13 @@ from tconnect_pyramid.protocol import jsend, paths, services
 from tconnect_pyramid.secretbox import SecretBox
 from tconnect_pyramid.transport import CALL_TIMEOUT, LIST_LIMIT, call, call_for_data
 
+PERSON_WAITS = 15.0
+"""Seconds for a call that a person waits for, with a browser open.
+
+Short, because such calls can wait for each other: with all threads of two sites busy signing people
+in, none is left to answer the other site. They then fail soon, with an offer to try again.
+"""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
@@ -69,10 +76,12 @@ def call_server(
     return call(context.transport, paths.join(peer.url, paths.SERVER_SEP), form, timeout=timeout)
 
 
-def ask_server(context: Context, peer: ServerPeer, service: str, **parameters: str) -> object:
+def ask_server(
+    context: Context, peer: ServerPeer, service: str, *, timeout: float = CALL_TIMEOUT, **parameters: str
+) -> object:
     """Call a service of a server for its data. Raises PeerError, also when the server refuses."""
     form = services.call_server(peer.idnumber, peer.credentials.secret, service, **parameters)
-    return call_for_data(context.transport, paths.join(peer.url, paths.SERVER_SEP), form)
+    return call_for_data(context.transport, paths.join(peer.url, paths.SERVER_SEP), form, timeout=timeout)
 
 
 def receive_list(context: Context, peer: ServerPeer, service: str) -> BinaryIO:

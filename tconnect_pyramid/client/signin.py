@@ -16,7 +16,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.errors import BadRecord, NotFound, PeerError, SignInFailed
 from tconnect_pyramid.models import Link, Server, ServerSession, SignInRequest
-from tconnect_pyramid.peers import ServerPeer, ask_server, server_peer
+from tconnect_pyramid.peers import PERSON_WAITS, ServerPeer, ask_server, server_peer
 from tconnect_pyramid.protocol import paths, services
 from tconnect_pyramid.protocol.users import UserRecord, read_user
 from tconnect_pyramid.protocol.values import is_token
@@ -116,7 +116,7 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
         if session.get(Link, (person_id, server_id)) is None:
             raise NotFound(f"Nobody here is linked to the person {person_id} of {server.name}.")
         peer = server_peer(context.box, server)
-    data = ask_server(context, peer, services.GET_USER, userid=str(person_id))
+    data = ask_server(context, peer, services.GET_USER, timeout=PERSON_WAITS, userid=str(person_id))
     raw = data.get("user") if isinstance(data, dict) else None
     if raw is None:
         return None
@@ -183,7 +183,9 @@ def _person_of(context: Context, peer: ServerPeer, ssotoken: str) -> UserRecord:
     if not is_token(ssotoken):
         raise SignInFailed(f"{peer.name} did not say who you are. Try again.")
     try:
-        record = read_user(ask_server(context, peer, services.GET_SSO_USER, ssotoken=ssotoken))
+        record = read_user(
+            ask_server(context, peer, services.GET_SSO_USER, timeout=PERSON_WAITS, ssotoken=ssotoken)
+        )
     except PeerError as error:
         if error.layer == "refused":
             raise SignInFailed(f"{peer.name} did not confirm your log in. Try again.") from error

@@ -15,7 +15,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import Outgoing, deliver_now, enqueue
 from tconnect_pyramid.errors import PeerError, Refused, SignInFailed
 from tconnect_pyramid.models import Client, ClientSession, SignIn
-from tconnect_pyramid.peers import ClientPeer, call_client, client_peer
+from tconnect_pyramid.peers import PERSON_WAITS, ClientPeer, call_client, client_peer
 from tconnect_pyramid.protocol import jsend, paths, services
 from tconnect_pyramid.protocol.values import is_token
 from tconnect_pyramid.secretbox import digest, new_token
@@ -27,8 +27,6 @@ from tconnect_pyramid.sessions import SignedIn
 
 REDEEM_SECONDS = 60
 """How long an ssotoken can be redeemed."""
-VALIDATE_SECONDS = 20.0
-"""How long a person waits for the client to recognise its own request token."""
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +117,7 @@ def _carry_on(context: Context, signed_in: SignedIn, client: RequestingClient, r
         context,
         peer,
         services.VALIDATE_SSO_REQUEST_TOKEN,
-        timeout=VALIDATE_SECONDS,
+        timeout=PERSON_WAITS,
         requesttoken=requesttoken,
     )
     if not isinstance(result, jsend.Success):
