@@ -208,7 +208,7 @@ class _Ini:
             raise ConfigurationProblem(
                 [f"{self.uri}: {str(error).splitlines()[0]} (a percent sign is doubled in an ini file)"]
             ) from None
-        except (LookupError, OSError, ImportError) as error:
+        except (LookupError, OSError) as error:
             raise ConfigurationProblem([f"{self.uri}: {name} cannot be read: {error}"]) from None
 
 
@@ -465,7 +465,7 @@ def _with_defaults(
 ) -> TaskConfig:
     queue = f"tconnect-{_plain(app)}"
     settings: dict[str, Any] = {
-        "broker_url": "filesystem://",
+        "broker_url": "filesystem://localhost/",
         "broker_connection_retry_on_startup": True,
         # Names of its own, or two sites on one broker would take each other's tasks and answer each
         # other's pings.

@@ -155,7 +155,8 @@ def task_request(registry: Registry) -> Iterator[Request]:
     Its transaction is committed on leaving and aborted by an exception. Links that are made with it point to
     the site's address.
     """
-    request = Request.blank("/", base_url=context_of(registry).settings.site_url)
+    # A POST, as those may write: with SQLite the transaction then begins as one that will.
+    request = Request.blank("/", base_url=context_of(registry).settings.site_url, method="POST")
     with prepare(registry=registry, request=request):
         manager = getattr(request, "tm", None)
         if manager is None:

@@ -17,7 +17,7 @@ from tconnect_pyramid.client.servers import ServerView, list_servers
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import sweep
-from tconnect_pyramid.errors import SyncBusy, TConnectError
+from tconnect_pyramid.errors import NotFound, SyncBusy, TConnectError
 from tconnect_pyramid.server import cleanup as server_cleanup
 from tconnect_pyramid.server.keepalive import end_idle_sign_ins
 
@@ -101,6 +101,9 @@ def _sync(context: Context, kind: str, servers: Sequence[int] | None) -> Outcome
         except SyncBusy:
             busy.append(server.id)
             texts.append(f"{server.name}: busy")
+            continue
+        except NotFound:
+            # It was removed a moment ago.
             continue
         level = logging.INFO if report.state == "done" else logging.WARNING
         log.log(level, "Sync of %s with %s: %s. %s", kind, server.name, report.state, report.message)

@@ -48,7 +48,7 @@ def entries(config):
 def test_without_a_word_about_celery_a_site_has_its_own_broker_queue_and_schedule(make_ini, tmp_path):
     settings = read_config(make_ini()).settings
 
-    assert settings["broker_url"] == "filesystem://"
+    assert settings["broker_url"] == "filesystem://localhost/"
     assert settings["task_default_queue"] == "tconnect-main"
     assert settings["beat_schedule_filename"] == str(tmp_path / "var/main/beat")
     assert settings["broker_transport_options"]["data_folder_in"] == str(
