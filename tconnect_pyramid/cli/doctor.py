@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -24,7 +25,7 @@ from tconnect_pyramid.protocol import jsend, services, versions
 from tconnect_pyramid.protocol.values import canonical_int
 from tconnect_pyramid.secretbox import CannotDecrypt, new_token
 from tconnect_pyramid.tasks.config import read_config
-from tconnect_pyramid.tasks.glue import configure, make_app
+from tconnect_pyramid.tasks.glue import make_app
 
 State = Literal["ok", "warning", "problem"]
 
@@ -34,6 +35,7 @@ SWEEP_SECONDS = 3600
 """How long a notice may be overdue before nobody can be sweeping."""
 PEER_SECONDS = 10.0
 BROKER_SECONDS = 5
+WORKER_SECONDS = 1.0
 
 NOW_IN_DATABASE = {
     "sqlite": "SELECT CAST(strftime('%s', 'now') AS INTEGER)",
@@ -108,8 +110,7 @@ def _checks(site: Site, uri: str) -> Iterator[Check]:
         yield Check("settings", "problem", str(error), "mend the ini file or the application")
         return
     yield Check("settings", "ok", f"{context.settings.site_name}, {context.settings.site_url}")
-    yield _broker(uri)
-    yield _worker(uri)
+    yield from _tasks(uri)
     database = list(_database(context))
     yield from database
     if all(check.state != "problem" for check in database):
@@ -156,41 +157,35 @@ def _clock(context: Context) -> Iterator[Check]:
         yield Check("clock", "ok", f"{moment(there)} UTC, as in the database")
 
 
-def _broker(uri: str) -> Check:
+def _tasks(uri: str) -> Iterator[Check]:
+    start = f"start one: celery -A tconnect_pyramid.tasks worker --ini {uri}"
     try:
         config = read_config(uri)
     except ConfigurationProblem as problem:
-        return Check("broker", "problem", "; ".join(problem.problems), "mend the ini file")
-    missing = [folder for folder in config.folders if not folder.is_dir()]
-    if missing:
-        return Check("broker", "ok", "its folders are made when a worker starts")
+        for each in problem.problems:
+            yield Check("broker", "problem", each, "mend the ini file")
+        return
+    options = config.settings.get("broker_transport_options", {})
+    if "data_folder_in" in options and not Path(options["data_folder_in"]).is_dir():
+        yield Check("broker", "ok", "embedded; its folders are made when a worker starts")
+        yield Check("worker", "warning", "none has run here yet", start)
+        return
     app = make_app()
-    configure(app, config)
+    app.config_from_object(dict(config.settings), force=True)
     try:
         with app.connection_for_write() as connection:
             where = connection.as_uri()
             connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+        workers = [name for answer in app.control.ping(timeout=WORKER_SECONDS) for name in answer]
     except Exception as error:  # noqa: BLE001 - every broker's library raises its own
-        return Check(
-            "broker", "problem", f"{type(error).__name__}: {error}", "start it, or mend [celery] broker_url"
-        )
-    return Check("broker", "ok", where)
-
-
-def _worker(uri: str) -> Check:
-    remedy = "start one: celery -A tconnect_pyramid.tasks worker --ini " + uri
-    try:
-        config = read_config(uri)
-        if any(not folder.is_dir() for folder in config.folders):
-            return Check("worker", "warning", "none has ever run here", remedy)
-        app = make_app()
-        configure(app, config)
-        answers = app.control.ping(timeout=1.0)
-    except Exception as error:  # noqa: BLE001 - every broker's library raises its own
-        return Check("worker", "warning", f"cannot be asked: {type(error).__name__}", "mend the broker")
-    if not answers:
-        return Check("worker", "warning", "none answers", remedy)
-    return Check("worker", "ok", ", ".join(name for answer in answers for name in answer))
+        found = f"{type(error).__name__}: {error}"
+        yield Check("broker", "problem", found, "start it, or mend broker_url in [celery]")
+        return
+    yield Check("broker", "ok", where)
+    if workers:
+        yield Check("worker", "ok", ", ".join(workers))
+    else:
+        yield Check("worker", "warning", "none answers", start)
 
 
 def _outbox(context: Context) -> Check:

@@ -443,10 +443,14 @@ def test_in_a_pipe_there_are_no_colours_and_nothing_is_cut(site):
 
 def test_what_a_terminal_would_obey_is_not_shown(site):
     site("user", "add", "eva", "--no-password")
-    site.change(update(Account).values(firstname="\x1b[2Jgone"))
+    name = "\x1b[2Jgone \u202ebackwards\x07"
+    site.change(update(Account).values(firstname=name))
 
-    assert "\x1b" not in site("user", "list").stdout
-    assert site.json("user", "list")[0]["firstname"] == "\x1b[2Jgone"
+    for words in (("user", "list"), ("user", "show", "eva")):
+        shown = site(*words).stdout
+        assert "backwards" in shown
+        assert not {"\x1b", "\u202e", "\x07"} & set(shown)
+    assert site.json("user", "list")[0]["firstname"] == name
 
 
 # --- audiences and courses ----------------------------------------------------------------------------
@@ -660,6 +664,26 @@ def test_the_doctor_finds_what_is_wrong_with_the_outbox_and_a_peer(site):
     assert checks["clock"]["ok"]
     assert checks["broker"]["ok"]
     assert "problem  client Gone" in report.stdout
+
+
+def test_the_doctor_finds_a_broker_that_is_down(site, tmp_path):
+    with (tmp_path / "site.ini").open("a", encoding="utf-8") as file:
+        file.write(f"[celery]\nbroker_url = amqp://me:hidden@127.0.0.1:{free_port()}//\n")
+
+    result = site("doctor", status=1)
+
+    assert "problem  broker: " in result.stdout
+    assert "hidden" not in result.stdout
+
+
+def test_the_doctor_finds_a_schedule_that_cannot_be(site, tmp_path):
+    with (tmp_path / "site.ini").open("a", encoding="utf-8") as file:
+        file.write("[celerybeat:users]\ntask = tconnect.usres\n")
+
+    checks = [check for check in site.json("doctor", status=1)["checks"] if not check["ok"]]
+
+    assert {check["name"] for check in checks} == {"broker"}
+    assert "did you mean tconnect.users" in checks[0]["found"]
 
 
 def test_the_doctor_finds_a_clock_that_is_wrong(site, monkeypatch):
