@@ -55,7 +55,7 @@ setup(
     zip_safe=False,
     install_requires=[
         "SQLAlchemy>=2.0",
-        "WTForms>=3.1",
+        "WTForms>=3.3",
         "alembic>=1.14",
         "bcrypt>=4.2",
         "celery>=5.5",
