@@ -127,7 +127,8 @@ def _make_empty_table(path: Path) -> None:
 
 
 def _register(app: TaskApp, info: TaskInfo, job: Callable[..., Outcome]) -> None:
-    @app.task(name=info.task, bind=True, max_retries=BUSY_RETRIES)
+    # Not shared: Celery would put it into every application of the process, a host's own ones too.
+    @app.task(name=info.task, bind=True, shared=False, max_retries=BUSY_RETRIES, throws=(SyncBusy,))
     def run(task: Any, **kwargs: Any) -> str:
         outcome = _run(app, job, kwargs)
         if outcome.busy:
