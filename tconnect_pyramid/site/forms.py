@@ -7,6 +7,7 @@ is told together.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -120,10 +121,15 @@ def _countries() -> list[SelectChoice]:
     return [SelectChoice("", "Not chosen"), *(SelectChoice(code, name) for code, name in COUNTRIES)]
 
 
+@cache
+def _zones() -> tuple[str, ...]:
+    # Looked for once: it reads hundreds of files.
+    return tuple(sorted(zone for zone in available_timezones() if zone.split("/")[0] in CONTINENTS))
+
+
 def _timezones() -> list[SelectChoice]:
-    zones = sorted(zone for zone in available_timezones() if zone.split("/")[0] in CONTINENTS)
     return [
         SelectChoice(SITE_TIMEZONE, "As this site"),
         SelectChoice("UTC"),
-        *(SelectChoice(zone, zone.replace("_", " "), optgroup=zone.split("/")[0]) for zone in zones),
+        *(SelectChoice(zone, zone.replace("_", " "), optgroup=zone.split("/")[0]) for zone in _zones()),
     ]
