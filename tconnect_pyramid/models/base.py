@@ -50,8 +50,8 @@ def never_reuse_ids(*constraints: Any) -> tuple[Any, ...]:
 def include_name(name: str | None, type_: str, parent_names: Mapping[Any, str | None]) -> bool:
     """Alembic's `include_name` hook: True for tables of ours only.
 
-    A host passes `lambda *args: not include_name(*args)` for tables, to keep its own autogenerate
-    off ours.
+    It is no hook for a host, whose own autogenerate must pass over every table that begins with
+    `TABLE_PREFIX`, the table of our version included (docs/hosts.md).
     """
     del parent_names
     return type_ != "table" or (name is not None and name.startswith(TABLE_PREFIX) and name != VERSION_TABLE)
