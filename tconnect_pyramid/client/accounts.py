@@ -59,7 +59,7 @@ ONLY_AT_CREATION = frozenset(
 
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _SMALL_INT = 2**31 - 1
-_KNOWN_COUNTRIES = frozenset(COUNTRIES)
+_KNOWN_COUNTRIES = frozenset(code for code, _ in COUNTRIES)
 
 
 def link_username(person_id: int, serveridnumber: str) -> str:

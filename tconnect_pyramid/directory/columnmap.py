@@ -171,12 +171,11 @@ class ColumnMap:
             and (column.default is None or not column.default.is_scalar)
         ]
         if needed:
-            raise ConfigurationProblem(
-                [
-                    f"set_tconnect_accounts: {name}: {', '.join(needed)} may not be NULL and has no value; "
-                    "give it in defaults={...}."
-                ]
+            problem = (
+                f"set_tconnect_accounts: {name}: {', '.join(needed)} may not be NULL and has no value; "
+                "give it in defaults={...}."
             )
+            raise ConfigurationProblem([problem])
 
 
 def own_accounts() -> ColumnMap:

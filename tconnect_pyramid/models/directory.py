@@ -75,10 +75,11 @@ class Account(Base):
     __table_args__ = never_reuse_ids(Index("ix_tconnect_account_email_lower", func.lower(email)))
 
 
-class Audience(Base):
-    """A set of people. `component` is `auth_connect` when a sync owns it, else empty."""
+class PeopleSet:
+    """What an audience and a group have alike: a named set of people.
 
-    __tablename__ = "tconnect_audience"
+    `component` is `auth_connect` when a sync owns the set, else empty.
+    """
 
     id: Mapped[Pk]
     name: Mapped[str] = mapped_column(String(254))
@@ -89,6 +90,12 @@ class Audience(Base):
     timemodified: Mapped[Seconds]
 
     __table_args__ = never_reuse_ids()
+
+
+class Audience(PeopleSet, Base):
+    """A set of people, called `cohort` on the wire."""
+
+    __tablename__ = "tconnect_audience"
 
 
 class AudienceMember(Base):
@@ -104,20 +111,10 @@ class AudienceMember(Base):
     )
 
 
-class Group(Base):
+class Group(PeopleSet, Base):
     """A social site's counterpart of an audience: what collections become there (protocol 9)."""
 
     __tablename__ = "tconnect_group"
-
-    id: Mapped[Pk]
-    name: Mapped[str] = mapped_column(String(254))
-    idnumber: Mapped[str] = mapped_column(String(100), default="", server_default="", index=True)
-    description: Mapped[str] = mapped_column(Text, default="", server_default="")
-    component: Mapped[str] = mapped_column(String(100), default="", server_default="")
-    timecreated: Mapped[Seconds]
-    timemodified: Mapped[Seconds]
-
-    __table_args__ = never_reuse_ids()
 
 
 class GroupMember(Base):

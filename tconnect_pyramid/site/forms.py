@@ -16,7 +16,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, ValidationError
 
 from tconnect_pyramid import people
-from tconnect_pyramid.site.countries import COUNTRIES
+from tconnect_pyramid.directory.countries import COUNTRIES
 
 LONGEST_DESCRIPTION = 5_000
 """Characters."""
