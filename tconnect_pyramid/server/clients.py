@@ -259,7 +259,7 @@ def _ask(context: Context, url: str, form: Sequence[tuple[str, str]], timeout: f
             "The client does not accept this setup secret: it is mistyped, was used or cancelled, or the "
             "client role is not enabled there. Let the client's administrator open a new connection request.",
         )
-    raise Conflict(f"The client refused: {_REFUSALS.get(said, said)}.")
+    raise Conflict(f"The client refused: {_REFUSALS.get(said, said).rstrip('.')}.")
 
 
 def _activate(session: Session, context: Context, client_id: int, actor: str) -> ClientView:

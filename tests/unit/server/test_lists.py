@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy import event, text
+from support import sites
+from support.server_site import ClientSites, ServerSite
 
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.server import lists
@@ -125,6 +129,20 @@ def test_nobody_is_sent_when_the_restricting_audience_is_gone(server):
     assert users(server, client) == []
     assert server.call(client, "get_user", userid=str(person))["data"] == {"user": None}
     assert collections(server, client) == {"cohort": {audience: []}, "course": {course: []}}
+
+
+def test_members_left_behind_by_an_audience_that_is_gone_are_nobody(make_sqlite):
+    """A host's own engine may leave them: SQLite checks foreign keys only where it is told to."""
+    url = make_sqlite()
+    with sites.context(url, options=[("server.enabled", "true")]) as context:
+        server = ServerSite(context, ClientSites())
+        person = server.add_person()
+        restricting = server.add_audience(person)
+        client = server.add_client(restrict_audience_id=restricting)
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.execute("DELETE FROM tconnect_audience")
+
+        assert users(server, client) == []
 
 
 def test_one_person_comes_with_pictures(server):
