@@ -116,6 +116,9 @@ class ColumnMap:
         self._check_required(name, mapper)
         for field in REQUIRED_FIELDS:
             self.readable(field)
+        if self.keeps("deleted"):
+            # Unseen, a deleted account would be deleted again by every run.
+            self.readable("deleted")
 
     def keeps(self, field: str) -> bool:
         """True when the table has a place for a standard field."""

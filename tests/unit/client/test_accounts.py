@@ -196,6 +196,15 @@ def test_a_column_that_nobody_has_read_is_written_along_with_another_of_its_fiel
     assert on_host(None, lastname="New") == {}
 
 
+def test_a_shared_column_follows_a_field_of_it_that_can_be_read_elsewhere():
+    columns = ColumnMap(Employee, {**HOST.fields, "lastname": Employee.town})
+    wanted = accounts.synced_values(record(lastname="New"))
+
+    changed = accounts.differences(columns, created(city="Here"), {**wanted, "city": "Here"})
+
+    assert changed == {"firstname": "First3", "lastname": "New"}
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -381,3 +383,24 @@ def test_the_number_of_statements_does_not_grow_with_the_people(client, server, 
         numbers.append(len(statements_of(client, kind, server_id)))
 
     assert numbers[1] <= numbers[0] + 6
+
+
+def test_of_many_who_come_at_once_one_gets_the_lease(client):
+    start, end = threading.Barrier(6), threading.Barrier(6)
+
+    def come(number):
+        start.wait()
+        try:
+            with lease.held(client, "server:1", f"number {number}"):
+                end.wait()
+                return True
+        except SyncBusy:
+            end.wait()
+            return False
+
+    with ThreadPoolExecutor(6) as pool:
+        got = list(pool.map(come, range(6)))
+
+    assert sorted(got) == [False] * 5 + [True]
+    with client.reading() as session:
+        assert session.scalars(select(Lease.name)).all() == []

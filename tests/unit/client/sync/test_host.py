@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import String, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import String, orm, select
+from sqlalchemy.orm import DeclarativeBase, mapped_column
 from support import lists, sites
 from support.lists import cohort, person, tombstone
 
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.directory.columnmap import ColumnMap, inverted, joined
+from tconnect_pyramid.directory.columnmap import ColumnMap, Mapped, inverted, joined
+from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.models import AudienceMember, Link
 
 SERVER = "5" * 40
@@ -22,13 +23,13 @@ class Host(DeclarativeBase):
 class User(Host):
     __tablename__ = "host_user"
 
-    uid: Mapped[int] = mapped_column(primary_key=True)
-    login: Mapped[str] = mapped_column(String(80), unique=True)
-    mail: Mapped[str] = mapped_column(String(100))
-    full_name: Mapped[str] = mapped_column(String(205))
-    is_active: Mapped[bool]
-    town: Mapped[str | None] = mapped_column(String(12))
-    tenant: Mapped[str]
+    uid: orm.Mapped[int] = mapped_column(primary_key=True)
+    login: orm.Mapped[str] = mapped_column(String(80), unique=True)
+    mail: orm.Mapped[str] = mapped_column(String(100))
+    full_name: orm.Mapped[str] = mapped_column(String(205))
+    is_active: orm.Mapped[bool]
+    town: orm.Mapped[str | None] = mapped_column(String(12))
+    tenant: orm.Mapped[str]
 
 
 COLUMNS = ColumnMap(
@@ -131,6 +132,13 @@ def test_without_a_column_for_it_a_deleted_person_loses_the_row_and_comes_back_a
     assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 2}
     server.people = [person(3), person(4)]
     assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"created": 1, "unchanged": 1}
+
+
+def test_a_deleted_flag_that_cannot_be_read_is_refused():
+    blind = Mapped(read=None, write=lambda record: {"town": str(record["deleted"])})
+
+    with pytest.raises(ConfigurationProblem, match="deleted must be readable"):
+        ColumnMap(User, {**COLUMNS.fields, "deleted": blind}, {"tenant": "main"})
 
 
 def test_a_list_that_empties_is_held_here_too(client, server, server_id):
