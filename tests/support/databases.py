@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -11,11 +12,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy import NullPool, create_engine, make_url, text
 
 from tconnect_pyramid import schema, sqlite
 from tconnect_pyramid.context import make_idnumber
 from tconnect_pyramid.database import Database
+from tconnect_pyramid.models import Base
 
 POSTGRESQL = "TCONNECT_TEST_POSTGRESQL"
 
@@ -46,69 +48,114 @@ def sqlite_template() -> Path:
     return path
 
 
-_scripts: dict[str, str] = {}
+class Schemas:
+    """Schemas of PostgreSQL, made as tests need them and used again: making one takes half a second."""
 
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.free: list[str] = []
+        self.made: list[str] = []
+        self.columns = ""
 
-def postgresql_script(url: str) -> str:
-    """What the migrations say to PostgreSQL, recorded once in a schema of its own: playing it is quicker."""
-    if "all" not in _scripts:
-        engine = create_engine(url)
-        said = []
-        event.listen(
-            engine, "before_cursor_execute", lambda *args: said.append(args[2] % args[3] if args[3] else args[2])
-        )
+    def url(self, name: str) -> str:
+        url = make_url(self.base).update_query_dict({"options": f"-csearch_path={name}"})
+        return url.render_as_string(hide_password=False)
+
+    def take(self) -> str:
+        """An empty, migrated schema's name."""
+        if self.free:
+            return self.free.pop()
+        name = f"t{uuid.uuid4().hex[:12]}"
+        with self._connect(self.base) as connection:
+            connection.execute(text(f"CREATE SCHEMA {name}"))
+        self.made.append(name)
+        migrate(self.url(name))
+        self.columns = self.columns or self._columns(name)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Empty a schema for the next test; one whose tables were changed is removed."""
+        if self._columns(name) != self.columns:
+            self._drop(name)
+            return
+        with self._connect(self.url(name)) as connection:
+            for table in reversed(Base.metadata.sorted_tables):
+                connection.execute(table.delete())
+            connection.execute(
+                text(
+                    "SELECT setval(quote_ident(:n) || '.' || sequencename, 1, false) FROM pg_sequences "
+                    "WHERE schemaname = :n"
+                ),
+                {"n": name},
+            ).all()
+        self.free.append(name)
+
+    def drop_all(self) -> None:
+        for name in list(self.made):
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        with self._connect(self.base) as connection:
+            connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+        self.made.remove(name)
+
+    def _columns(self, name: str) -> str:
+        with self._connect(self.base) as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT table_name, column_name FROM information_schema.columns "
+                    "WHERE table_schema = :n ORDER BY 1, 2"
+                ),
+                {"n": name},
+            )
+            return str([tuple(row) for row in rows])
+
+    @contextmanager
+    def _connect(self, url: str):
+        engine = create_engine(url, poolclass=NullPool)
         with engine.begin() as connection:
-            schema.upgrade(connection)
-            connection.rollback()
-        engine.dispose()
-        _scripts["all"] = ";\n".join(statement for statement in said if not statement.startswith("SELECT"))
-    return _scripts["all"]
+            yield connection
+
+
+@cache
+def schemas(base: str) -> Schemas:
+    """The schemas of this process of the tests, removed at its end."""
+    made = Schemas(base)
+    atexit.register(made.drop_all)
+    return made
 
 
 @contextmanager
 def maker(kind: str, folder: Path):
     """Gives a function that makes one more database and returns its URL."""
-    made = []
+    taken = []
     base = os.environ.get(POSTGRESQL)
     if kind == "postgresql" and not base:
         missing(f"PostgreSQL (set {POSTGRESQL} to the SQLAlchemy URL of a database)")
 
     def make() -> str:
-        name = f"t{uuid.uuid4().hex[:12]}"
         if kind == "sqlite":
-            path = folder / f"{name}.sqlite"
+            path = folder / f"{uuid.uuid4().hex[:12]}.sqlite"
             shutil.copy(sqlite_template(), path)
             url = f"sqlite:///{path}"
-            with_own_identity(url)
-            return url
-        engine = create_engine(base)
-        with engine.begin() as connection:
-            connection.execute(text(f"CREATE SCHEMA {name}"))
-        engine.dispose()
-        made.append(name)
-        url = make_url(base).update_query_dict({"options": f"-csearch_path={name}"})
-        rendered = url.render_as_string(hide_password=False)
-        with_own_identity(rendered, postgresql_script(rendered))
-        return rendered
+        else:
+            taken.append(schemas(base).take())
+            url = schemas(base).url(taken[-1])
+        with_own_identity(url)
+        return url
 
     try:
         yield make
     finally:
-        if made:
-            engine = create_engine(base)
-            with engine.begin() as connection:
-                for name in made:
-                    connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
-            engine.dispose()
+        for name in taken:
+            schemas(base).give_back(name)
 
 
-def with_own_identity(url: str, script: str = "") -> None:
-    """Play `script`, and give the site an identity of its own: a copy must not have that of the original."""
+def with_own_identity(url: str) -> None:
+    """Give the site an identity of its own: a copy must not have that of the original."""
     engine = create_engine(url)
     sqlite.configure(engine)
     with Database(engine).unit() as session:
-        if script:
-            session.connection().exec_driver_sql(script)
         session.execute(text("DELETE FROM tconnect_site_value WHERE name = 'serveridnumber'"))
         make_idnumber(session)
     engine.dispose()
