@@ -40,10 +40,10 @@ class _Question:
     ssotoken: str
 
 
-def end_idle_sign_ins(context: Context) -> int:
+def end_idle_sign_ins(context: Context, *, seconds: float = TOTAL_SECONDS) -> int:
     """End the sign-ins that have timed out here and at every client; gives how many ended.
 
-    Nothing is written for a sign-in whose clients could not be asked in time.
+    `seconds` is the time for asking; nothing is written for a sign-in whose clients could not be asked in it.
     """
     with context.reading() as session:
         timeout = context.options(session).session_timeout
@@ -67,10 +67,10 @@ def end_idle_sign_ins(context: Context) -> int:
                 .order_by(ClientSession.id)
             )
         ]
-    answers = _ask(context, questions)
+    answers = _ask(context, questions, seconds)
     active = {signin_id for signin_id, is_active in answers if is_active}
     unasked = {signin_id for signin_id, is_active in answers if is_active is None}
-    return _settle(context, idle, keep=active, leave=unasked - active, latest=latest)
+    return _settle(context, idle, keep=active, leave=unasked, latest=latest)
 
 
 def _settle(context: Context, idle: Sequence[int], *, keep: set[int], leave: set[int], latest: int) -> int:
@@ -96,9 +96,9 @@ def _settle(context: Context, idle: Sequence[int], *, keep: set[int], leave: set
     return len(over)
 
 
-def _ask(context: Context, questions: Sequence[_Question]) -> list[tuple[int, bool | None]]:
+def _ask(context: Context, questions: Sequence[_Question], seconds: float) -> list[tuple[int, bool | None]]:
     """Who is active where; None when the time of this round was up before the client could be asked."""
-    deadline = time.monotonic() + TOTAL_SECONDS
+    deadline = time.monotonic() + seconds
 
     def ask(question: _Question) -> tuple[int, bool | None]:
         if deadline - time.monotonic() < ASK_SECONDS:

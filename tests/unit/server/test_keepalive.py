@@ -124,6 +124,19 @@ def test_who_comes_back_while_the_clients_answer_stays(server):
     assert sign_in(server, signed_in).ended is None
 
 
+def test_who_could_not_be_asked_about_in_time_is_left_to_the_next_round(server):
+    client = server.add_client()
+    shared, local = (server.sign_in(server.add_person()) for _ in range(2))
+    server.open_session(shared, client)
+    server.clock.tick(TIMEOUT + 1)
+
+    assert keepalive.end_idle_sign_ins(server.context, seconds=0) == 1
+
+    assert sign_in(server, shared).ended is None
+    assert sign_in(server, local).end_reason == "timeout"
+    assert keepalive.end_idle_sign_ins(server.context) == 1
+
+
 def test_cleaning_up_removes_what_was_left_half_done(server):
     audience = server.add_audience()
     client = server.add_client()
@@ -133,8 +146,9 @@ def test_cleaning_up_removes_what_was_left_half_done(server):
     server.ssotoken(signed_in, client)
     server.open_session(signed_in, gone)
     broken_off = server.add_client(state="registering", audiences=[audience])
-    server.clock.tick(601)
+    server.clock.tick(1)
     under_way = server.add_client(state="registering")
+    server.clock.tick(600)
     with server.context.unit() as session:
         session.get_one(Client, gone.id).state = "deleted"
 
