@@ -138,9 +138,10 @@ def test_members_left_behind_by_an_audience_that_is_gone_are_nobody(make_sqlite)
         server = ServerSite(context, ClientSites())
         person = server.add_person()
         restricting = server.add_audience(person)
+        server.add_audience(person)
         client = server.add_client(restrict_audience_id=restricting)
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-            connection.execute("DELETE FROM tconnect_audience")
+            connection.execute("DELETE FROM tconnect_audience WHERE id = ?", (restricting,))
 
         assert users(server, client) == []
 
