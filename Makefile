@@ -6,7 +6,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN = .venv/bin
 
-.PHONY: help install demo test format format-check lint types migrations docs sure clean
+.PHONY: help install demo test format format-check lint types migrations docs pictures sure clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make types       mypy"
 	@echo "make migrations  do the models and the migrations agree"
 	@echo "make docs        write docs/settings.md anew"
+	@echo "make pictures    make the README's picture anew"
 	@echo "make clean       remove what was made here, but for the sites' data in var/"
 
 # The two stamps keep an installation from being repeated until setup.py changes.
@@ -73,6 +74,10 @@ migrations: install
 docs: install
 	$(BIN)/python -c "from pathlib import Path; from tconnect_pyramid.settings import settings_page; \
 		Path('docs/settings.md').write_text(settings_page(), encoding='utf-8')"
+
+# The pictures of the README, from the running sites; needs chromium.
+pictures: install
+	TCONNECT_PICTURES=1 $(BIN)/pytest tests/browser/test_pictures.py
 
 sure: format-check lint types migrations test
 

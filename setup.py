@@ -43,11 +43,8 @@ setup(
     package_data={
         "tconnect_pyramid": [
             "py.typed",
-            "locale/**/*",
             "migrations/**/*.py",
             "migrations/*.mako",
-            "site/static/**/*",
-            "site/templates/**/*",
             "static/**/*",
             "templates/**/*",
         ],

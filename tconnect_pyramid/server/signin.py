@@ -91,7 +91,9 @@ def end_by_client(context: Context, caller: Caller, ssotoken: str) -> None:
                 ClientSession.token_hash == digest(ssotoken), ClientSession.client_id == caller.id
             )
         ).all()
-        notices = sessions.end(session, context, signin_ids, "peer")
+        # As if the person had pressed the button here: where this site is itself a client, its server
+        # is told as well.
+        notices = sessions.end(session, context, signin_ids, "logout")
     deliver_now(context, notices)
 
 

@@ -2,80 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import threading
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
-from support.databases import missing
-from support.webapp import PASSWORD, add_person, connect, make_app
-from waitress import wasyncore
-from waitress.server import create_server
-
-from tconnect_pyramid import context_of
-from tconnect_pyramid.context import Context
+from playwright.sync_api import expect
+from support.webapp import PASSWORD
 
 pytestmark = pytest.mark.browser
 
 PHONE = {"width": 320, "height": 640}
 SIGN_IN = "Log in using your account on: Test server"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two sites that listen on ports of this computer."""
-
-    server: Context
-    client: Context
-    server_url: str
-    client_url: str
-
-
-@contextmanager
-def listening(database_url, name):
-    """A site on a free port; gives its context and address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://localhost:{listener.getsockname()[1]}"
-        app = make_app(database_url, url, transport="http", clock="real", site_name=name)
-        sockets = {}
-        waitress = create_server(app, map=sockets, sockets=[listener], threads=4)
-        thread = threading.Thread(target=waitress.run, daemon=True)
-        thread.start()
-        try:
-            yield context_of(app.registry), url
-        finally:
-            # The loop ends with its last socket, and a browser keeps its connections open.
-            waitress.trigger.pull_trigger(lambda: wasyncore.close_all(sockets, ignore_all=True))
-            thread.join(20)
-            waitress.task_dispatcher.shutdown()
-            context_of(app.registry).database.engine.dispose()
-        assert not thread.is_alive()
-
-
-@pytest.fixture
-def pair(make_sqlite):
-    with (
-        listening(make_sqlite(), "Test server") as (server, server_url),
-        listening(make_sqlite(), "Test client") as (client, client_url),
-    ):
-        pair = Pair(server, client, server_url, client_url)
-        add_person(server, firstname="Ada" * 30)
-        connect(pair)
-        yield pair
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    program = shutil.which("chromium")
-    if program is None:
-        missing("a browser (install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ class ClientSites:
 
     def post(self, url, form, *, timeout, limit):
         self.check_idle()
-        site = self.sites[url.partition("/auth/connect/")[0]]
-        if site.down:
+        site = self.sites.get(url.partition("/auth/connect/")[0])
+        if site is None or site.down:
             raise PeerError("POST", url, "connect", "it is down")
         return io.BytesIO(json.dumps(site.answer(dict(form))).encode())
 

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from support import peers
 
 from tconnect_pyramid import sessions
-from tconnect_pyramid.models import Client, ClientSession, Notice, SignIn
+from tconnect_pyramid.models import Client, ClientSession, Notice, ServerSession, SignIn
 from tconnect_pyramid.secretbox import digest, new_token
 from tconnect_pyramid.server import signin
 
@@ -369,6 +370,32 @@ def test_a_log_out_at_one_client_is_one_everywhere(server):
     assert count(server, Notice) == 0
     assert server.call(client, "force_sso_logout", ssotoken=token) == OK
     assert server.call(client, "get_sso_user", ssotoken=token) == INVALID
+
+
+def test_a_log_out_goes_on_to_the_server_that_this_site_is_itself_a_client_of(server):
+    client = server.add_client()
+    key = server.add_person()
+    signed_in = server.sign_in(key)
+    token = server.open_session(signed_in, client)
+    upstream = peers.add_server(server.context)
+    came_from = new_token()
+    server.add(
+        ServerSession(
+            token_hash=digest(came_from),
+            token=server.context.box.seal(came_from),
+            server_id=upstream,
+            signin_id=signed_in.signin_id,
+            person_id=3,
+            account_key=key,
+            timecreated=server.clock(),
+        )
+    )
+
+    assert server.call(client, "force_sso_logout", ssotoken=token) == OK
+
+    with server.context.reading() as session:
+        (notice,) = session.query(Notice)
+    assert (notice.role, notice.peer_id, notice.service) == ("server", upstream, "force_sso_logout")
 
 
 def test_a_log_out_succeeds_while_a_client_is_down(server):
