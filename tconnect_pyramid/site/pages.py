@@ -62,7 +62,7 @@ def login(request: Request) -> Page | HTTPSeeOther:
     headers = sign_in(request, account.key)
     # What somebody else may have planted in this browser before is worth nothing from here on.
     new_csrf_token(request)
-    return HTTPSeeOther(_wanted(request, form.next.data), headers=headers)
+    return HTTPSeeOther(_wanted(request, form.next.data or ""), headers=headers)
 
 
 def logout_form(request: Request) -> Page:

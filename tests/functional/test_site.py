@@ -133,6 +133,14 @@ def test_an_account_of_a_server_cannot_log_in_by_password(browser, context, ada)
     assert "The username or the password is wrong." in text(submit_login(browser, status=200))
 
 
+def test_a_login_without_a_word_of_where_to_go_leads_home(browser, ada):
+    token = browser.get("/login").forms["login"]["csrf_token"].value
+
+    reply = browser.post("/login", {"csrf_token": token, "username": "ada", "password": PASSWORD}, status=303)
+
+    assert "Ada Lovelace" in reply.follow()
+
+
 def test_an_empty_login_names_the_fields(browser):
     page = submit_login(browser, "", "", status=200)
 
