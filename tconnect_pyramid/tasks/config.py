@@ -16,12 +16,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import plaster
 from celery.app.defaults import NAMESPACES, flatten
 from celery.exceptions import ImproperlyConfigured
 from celery.schedules import ParseException, crontab
 from celery.utils.serialization import strtobool
 from celery.utils.time import timezone as zones
+from plaster import PlasterError, get_loader, get_settings
 
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.settings import expand, read_settings
@@ -171,9 +171,9 @@ class _Ini:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         try:
-            self._loader = plaster.get_loader(uri, protocols=["wsgi"])
+            self._loader = get_loader(uri, protocols=["wsgi"])
             self.sections: tuple[str, ...] = tuple(self._loader.get_sections())
-        except (plaster.PlasterError, OSError, configparser.Error) as error:
+        except (PlasterError, OSError, configparser.Error) as error:
             raise ConfigurationProblem([f"{uri}: {error}"]) from None
         self.path = Path(self._loader.uri.path).absolute()
         self.folder = self.path.parent
@@ -198,7 +198,7 @@ class _Ini:
 
     def section(self, name: str) -> dict[str, str]:
         """The lines of a section itself, without those of [DEFAULT]."""
-        return self._read(lambda: self._loader.get_settings(name), name)
+        return self._read(lambda: get_settings(self.uri, name), name)
 
     def _read(self, read: Callable[[], Mapping[str, str]], name: str) -> dict[str, str]:
         try:
