@@ -5,6 +5,8 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN = .venv/bin
+# What pip and the tools that it runs grumble about is shown when it fails.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help install demo test format format-check lint types migrations docs pictures sure clean
 .DEFAULT_GOAL := help
@@ -38,12 +40,12 @@ help:
 
 .venv/installed-to-run: .venv/bin/python setup.py
 	@echo "Installing into .venv …" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(PIP_INSTALL) --editable . 2>.venv/pip.log || { cat .venv/pip.log >&2; exit 1; }
 	@touch $@
 
 .venv/installed-to-develop: .venv/bin/python setup.py
 	@echo "Installing into .venv …" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(PIP_INSTALL) --editable ".[dev]" 2>.venv/pip.log || { cat .venv/pip.log >&2; exit 1; }
 	@touch $@ .venv/installed-to-run
 
 install: .venv/installed-to-develop

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid.errors import Conflict, InvalidInput
 from tconnect_pyramid.models import Option
-from tconnect_pyramid.settings import OPTIONS, Guard, Settings, format_option, parse_option
+from tconnect_pyramid.settings import OPTIONS, Settings, format_option, parse_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +20,8 @@ class Options:
     server_enabled: bool
     server_sync_passwords: bool
     client_enabled: bool
-    client_auto_sign_in: int | None
-    client_migrate_accounts: bool
-    client_account_mapping: str
     client_removed_person: str
-    client_sync_profile_fields: bool
-    client_sync_jobs: bool
-    client_sync_positions: bool
-    client_sync_organisations: bool
-    client_sync_idnumber: bool
-    client_plugin_services: bool
     client_protected_accounts: tuple[str, ...]
-    client_undo_days: int
-    guard_people: Guard
-    guard_members: Guard
-    guard_items: Guard
     session_timeout: int
 
 

@@ -84,7 +84,9 @@ LENGTHS: Mapping[str, int] = {
 """The greatest number of characters of each field that has one (protocol 6)."""
 
 # What later updates from a server leave alone (protocol 9); `idnumber` is the site's choice.
-LEFT_ALONE_BY_SYNCS = frozenset({"emailstop", "lang", "maildigest", "autosubscribe", "trackforums"})
+LEFT_ALONE_BY_SYNCS = frozenset(
+    {"emailstop", "idnumber", "lang", "maildigest", "autosubscribe", "trackforums"}
+)
 
 
 def add_person(
@@ -138,10 +140,7 @@ def edit_person(
     if not changed:
         return person
     if person.auth == CONNECT:
-        own = set(LEFT_ALONE_BY_SYNCS)
-        if not context.options(session).client_sync_idnumber:
-            own.add("idnumber")
-        owned = [name for name in changed if name not in own]
+        owned = [name for name in changed if name not in LEFT_ALONE_BY_SYNCS]
         if owned:
             raise Conflict(
                 f"{', '.join(owned)}: of {person.username} this is kept as it is at {_server_of(session, key)}; "

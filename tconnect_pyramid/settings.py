@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Literal
@@ -29,16 +28,7 @@ SHORTEST_KEY = 32
 PLACEHOLDERS = ("change-me", "change_me", "changeme", "insecure", "placeholder", "replace-me", "your-secret")
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_GUARD = re.compile(r"(\d{1,9})\s+(\d{1,3}(?:\.\d{1,2})?)\s*%?", re.ASCII)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?")
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """How many removals a sync may do unasked: it is held above `number` *and* above `share` (0 to 1)."""
-
-    number: int
-    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +88,6 @@ def _choice(*values: str) -> Kind:
     return Kind(f"one of {', '.join(values)}", values[0], parse)
 
 
-def _server(text: str) -> int | None:
-    if text.lower() in {"", "none"}:
-        return None
-    number = _integer(text)
-    if number < 1:
-        raise ValueError(_quoted(text))
-    return number
-
-
-def _guard(text: str) -> Guard:
-    match = _GUARD.fullmatch(text)
-    if match is None or Decimal(match[2]) > 100:  # noqa: PLR2004 - a percentage
-        raise ValueError(_quoted(text))
-    return Guard(int(match[1]), float(Decimal(match[2]) / 100))
-
-
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -165,8 +139,6 @@ def _secret_keys(text: str) -> tuple[str, ...]:
 TEXT = Kind(f"text of at most {LONGEST_NAME} characters", "Example learning", _text)
 FILE = Kind("the path of a file, or nothing", "/etc/ssl/certs/our-own-ca.pem", _optional_text)
 BOOLEAN = Kind("true or false", "true", _boolean)
-SERVER = Kind("the number of a server, or none", "none", _server)
-GUARD = Kind("a number and a share in percent", "20 5%", _guard)
 WORDS = Kind("names with spaces between them", "admin support", _words)
 NETWORKS = Kind("networks with spaces between them", "10.0.0.0/8 fd00::/8", _networks)
 SITE_URL = Kind(
@@ -249,7 +221,7 @@ SETTINGS: tuple[Setting, ...] = (
         "network.ca_file",
         FILE,
         None,
-        "Certificate authorities (PEM) by which peers are recognised, instead of the system's.",
+        "Certificate authorities (PEM) by which peers are recognised, besides the system's.",
     ),
     Setting(
         "client.type",
@@ -280,29 +252,6 @@ SETTINGS: tuple[Setting, ...] = (
         option=True,
     ),
     Setting(
-        "client.auto_sign_in",
-        SERVER,
-        None,
-        "The server that the login page goes straight to.",
-        option=True,
-    ),
-    Setting(
-        "client.migrate_accounts",
-        BOOLEAN,
-        False,
-        "A person of a server without an account here takes over the local account that matches. It can then "
-        "only be used by single sign-on.",
-        option=True,
-    ),
-    Setting(
-        "client.account_mapping",
-        _choice("username", "email", "idnumber", "uniqueid"),
-        "username",
-        "The field by which a local account matches. Choose one that people cannot change themselves, here or "
-        "on the server, or they could take over accounts of others.",
-        option=True,
-    ),
-    Setting(
         "client.removed_person",
         _choice("keep", "suspend", "delete"),
         "suspend",
@@ -315,59 +264,6 @@ SETTINGS: tuple[Setting, ...] = (
         WORDS,
         (),
         "Usernames of local accounts that no sync and no sign-in of a peer may take over, suspend or delete.",
-        option=True,
-    ),
-    Setting(
-        "client.sync_profile_fields",
-        BOOLEAN,
-        True,
-        "Keep custom profile fields as on the server.",
-        option=True,
-    ),
-    Setting("client.sync_jobs", BOOLEAN, True, "Keep job assignments as on the server.", option=True),
-    Setting("client.sync_positions", BOOLEAN, True, "Keep positions as on the server.", option=True),
-    Setting("client.sync_organisations", BOOLEAN, True, "Keep organisations as on the server.", option=True),
-    Setting(
-        "client.sync_idnumber",
-        BOOLEAN,
-        False,
-        "Copy the ID number of people too, where no other account has it.",
-        option=True,
-    ),
-    Setting(
-        "client.plugin_services",
-        BOOLEAN,
-        False,
-        "Answer calls of servers to services that plugins have added.",
-        option=True,
-    ),
-    Setting(
-        "client.undo_days",
-        _number("days", 0, 3650, 30),
-        30,
-        "How long a sync can be undone: the values it replaced are kept for that time.",
-        option=True,
-    ),
-    Setting(
-        "guard.people",
-        GUARD,
-        Guard(20, 0.05),
-        "A sync that would remove more people than this number and more than this share of those linked is "
-        "held until an administrator approves.",
-        option=True,
-    ),
-    Setting(
-        "guard.members",
-        GUARD,
-        Guard(200, 0.25),
-        "The same for members of audiences and courses; the share is of all memberships from that server.",
-        option=True,
-    ),
-    Setting(
-        "guard.items",
-        GUARD,
-        Guard(20, 0.1),
-        "The same for audiences and courses themselves, positions and organisations.",
         option=True,
     ),
     Setting(
@@ -484,8 +380,6 @@ def format_option(value: object) -> str:
             return "none"
         case bool():
             return "true" if value else "false"
-        case Guard():
-            return f"{value.number} {value.share * 100:.6g}%"
         case tuple():
             return " ".join(str(each) for each in value)
         case _:
@@ -502,7 +396,7 @@ def settings_page() -> str:
             "<!-- Made by `make docs` from tconnect_pyramid/settings.py: change it there. -->",
             "",
             "Written in the app section of the ini file. `${NAME}` in a value stands for the environment variable",
-            "NAME. A percent sign is doubled in an ini file, or left out after a share: `20 5`. All mistakes are",
+            "NAME. All mistakes are",
             "reported together when the site starts.",
             "",
             "## In the ini file only",
@@ -511,8 +405,7 @@ def settings_page() -> str:
             "",
             "## Options",
             "",
-            "An administrator changes these while the site runs, on its pages or with `tconnect settings set NAME",
-            "VALUE`. One that the ini file gives a value (with `tconnect.` before its name) is fixed to it.",
+            "An administrator changes these while the site runs, with `tconnect settings set NAME VALUE`. One that the ini file gives a value (with `tconnect.` before its name) is fixed to it.",
             "",
             *_table(OPTIONS.values(), ""),
             "",

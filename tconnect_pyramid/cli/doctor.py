@@ -51,10 +51,14 @@ REMEDIES = {
     "size": "see what answers at the peer's address",
     "json": "see what answers at the peer's address: no Totara Connect site does",
 }
+_ENDED_THERE = (
+    "the server has ended the connection; its people stay here as they are, and this version cannot leave a "
+    "server to connect to it anew"
+)
 REFUSALS = {
-    "invalid server secret or idnumber": "the server does not know this site any more: connect anew",
+    "invalid server secret or idnumber": _ENDED_THERE,
     "connect server not enabled": "let the server's administrator enable it: `tconnect server enable` there",
-    "connect client is not active": "the server has ended the connection: connect anew",
+    "connect client is not active": _ENDED_THERE,
     "invalid client secret or idnumber": "the client does not know this site any more: remove it here",
     "connect client not enabled": "let the client's administrator enable it: `tconnect client enable` there",
     "connect server is not active": "the client is leaving this server: remove it here",

@@ -103,9 +103,6 @@ def _choices(*, adding: bool) -> Callable[[Callable[..., Any]], Callable[..., An
             "--add-new-audiences/--no-add-new-audiences", default=unsaid, help="Each later one too."
         ),
         click.option("--add-new-courses/--no-add-new-courses", default=unsaid, help="Each later one too."),
-        click.option("--profile-fields/--no-profile-fields", default=True if adding else None),
-        click.option("--jobs/--no-jobs", default=True if adding else None, help="Job assignments."),
-        click.option("--plugin-services/--no-plugin-services", default=unsaid),
         click.option("--comment", help="A note for administrators of this server."),
     ]
 
@@ -205,9 +202,6 @@ def _wishes_of(view: ClientView) -> ClientWishes:
         add_new_courses=view.add_new_courses,
         audiences=view.audiences,
         courses=view.courses,
-        profile_fields=view.profile_fields,
-        jobs=view.jobs,
-        plugin_services=view.plugin_services,
         comment=view.comment,
     )
 

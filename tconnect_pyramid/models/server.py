@@ -32,9 +32,6 @@ class Client(Base):
     restrict_audience_id: Mapped[int | None] = mapped_column(BigInteger)
     add_new_audiences: Mapped[bool] = mapped_column(default=False)
     add_new_courses: Mapped[bool] = mapped_column(default=False)
-    profile_fields: Mapped[bool] = mapped_column(default=True)
-    jobs: Mapped[bool] = mapped_column(default=True)
-    plugin_services: Mapped[bool] = mapped_column(default=False)
     comment: Mapped[str] = mapped_column(Text, default="")
     timecreated: Mapped[Seconds]
     timemodified: Mapped[Seconds]

@@ -72,9 +72,6 @@ class ClientWishes:
     add_new_courses: bool = False
     audiences: tuple[int, ...] = ()
     courses: tuple[int, ...] = ()
-    profile_fields: bool = True
-    jobs: bool = True
-    plugin_services: bool = False
     comment: str = ""
 
 
@@ -92,9 +89,6 @@ class ClientView:
     add_new_courses: bool
     audiences: tuple[int, ...]
     courses: tuple[int, ...]
-    profile_fields: bool
-    jobs: bool
-    plugin_services: bool
     comment: str
     apiversion: int
     clienttype: str
@@ -341,9 +335,6 @@ def _put(session: Session, row: Client, wishes: ClientWishes) -> None:
     row.restrict_audience_id = wishes.restrict_audience_id
     row.add_new_audiences = wishes.add_new_audiences
     row.add_new_courses = wishes.add_new_courses
-    row.profile_fields = wishes.profile_fields
-    row.jobs = wishes.jobs
-    row.plugin_services = wishes.plugin_services
     row.comment = wishes.comment
     session.add(row)
     session.flush()
@@ -405,9 +396,6 @@ def _view(session: Session, row: Client) -> ClientView:
         add_new_courses=row.add_new_courses,
         audiences=tuple(audiences),
         courses=tuple(courses),
-        profile_fields=row.profile_fields,
-        jobs=row.jobs,
-        plugin_services=row.plugin_services,
         comment=row.comment,
         apiversion=row.apiversion,
         clienttype=row.clienttype,

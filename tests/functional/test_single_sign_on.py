@@ -38,9 +38,6 @@ def wishes(sites, **more) -> ClientWishes:
         "add_new_courses": False,
         "audiences": (),
         "courses": (),
-        "profile_fields": True,
-        "jobs": True,
-        "plugin_services": False,
         "comment": "",
     }
     return ClientWishes(**{**values, **more})

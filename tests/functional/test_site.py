@@ -24,10 +24,10 @@ from webob import Request
 from webtest import TestApp
 
 from tconnect_pyramid import people
+from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.models import Account, SignIn
 from tconnect_pyramid.site import configure, main
-from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.site.forms import ProfileForm
 from tconnect_pyramid.site.prose import to_html, to_text
 

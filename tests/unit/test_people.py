@@ -9,7 +9,6 @@ from tconnect_pyramid import people, sessions
 from tconnect_pyramid.directory import audiences
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Account, AudienceMember, AuditEntry, Link, Server, SignIn
-from tconnect_pyramid.options import set_option
 
 PASSWORD = "en hemlighet"
 
@@ -182,14 +181,6 @@ def test_what_a_server_keeps_is_changed_there(session, context):
 
     assert edited.idnumber == "E-3"
     assert session.get(Account, key).lang == "sv"
-
-
-def test_the_id_number_is_the_servers_where_it_is_synchronised(session, context):
-    key = connected(session, context)
-    set_option(session, context.settings, "client.sync_idnumber", "true", 1)
-
-    with pytest.raises(Conflict, match="idnumber"):
-        people.edit_person(session, context, key, {"idnumber": "E-3"})
 
 
 def test_a_password_lets_a_local_account_in(session, context):

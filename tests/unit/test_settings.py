@@ -8,14 +8,11 @@ from pathlib import Path
 
 import plaster
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tconnect_pyramid.errors import ConfigurationProblem, InvalidInput, NotFound
 from tconnect_pyramid.settings import (
     OPTIONS,
     SETTINGS,
-    Guard,
     format_option,
     parse_option,
     read_settings,
@@ -62,7 +59,7 @@ def test_all_mistakes_are_said_at_once_with_what_was_expected_and_found():
             **LEAST,
             "tconnect.client.type": "moodle",
             "tconnect.network.private": "10.0.0.0/8 10.1.2.3/8",
-            "tconnect.guard.people": "20 of 100",
+            "tconnect.session.timeout": "2 hours",
             "tconnect.request_timeout": "5",
         }
     )
@@ -70,14 +67,14 @@ def test_all_mistakes_are_said_at_once_with_what_was_expected_and_found():
     assert sorted(found) == [
         "tconnect.client.type: expected one of lms, social, found 'moodle'; write for example lms",
         (
-            "tconnect.guard.people: expected a number and a share in percent, found '20 of 100'; "
-            "write for example 20 5%"
-        ),
-        (
             "tconnect.network.private: expected networks with spaces between them, found 10.1.2.3/8 has host bits "
             "set; write for example 10.0.0.0/8 fd00::/8"
         ),
         "tconnect.request_timeout: expected a number of seconds from 60 to 3600, found 5; write for example 600",
+        (
+            "tconnect.session.timeout: expected a number of seconds from 60 to 31536000, found '2 hours'; "
+            "write for example 7200"
+        ),
     ]
 
 
@@ -190,9 +187,8 @@ def test_options_that_the_ini_gives_are_fixed_and_typed():
         {
             **LEAST,
             "tconnect.server.enabled": "True",
-            "tconnect.client.auto_sign_in": "7",
+            "tconnect.client.removed_person": "keep",
             "tconnect.client.protected_accounts": "admin\nsupport",
-            "tconnect.guard.items": "5 12.5%",
             "tconnect.session.timeout": "3600",
             "tconnect.network.private": "10.0.0.0/8 fd00::/8",
         }
@@ -200,9 +196,8 @@ def test_options_that_the_ini_gives_are_fixed_and_typed():
 
     assert settings.fixed == {
         "server.enabled": True,
-        "client.auto_sign_in": 7,
+        "client.removed_person": "keep",
         "client.protected_accounts": ("admin", "support"),
-        "guard.items": Guard(5, 0.125),
         "session.timeout": 3600,
     }
     assert settings.private_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -219,13 +214,9 @@ def test_a_value_from_python_that_is_no_text_is_refused():
     [
         ("server.enabled", "yes", True),
         ("server.enabled", "off", False),
-        ("client.account_mapping", "uniqueid", "uniqueid"),
-        ("client.auto_sign_in", "none", None),
-        ("client.auto_sign_in", "", None),
+        ("client.removed_person", "delete", "delete"),
         ("client.protected_accounts", "", ()),
-        ("client.undo_days", " 0 ", 0),
-        ("guard.members", "200 25 %", Guard(200, 0.25)),
-        ("guard.members", "200 25", Guard(200, 0.25)),
+        ("session.timeout", " 60 ", 60),
     ],
 )
 def test_an_option_is_read(name, text, value):
@@ -237,14 +228,11 @@ def test_an_option_is_read(name, text, value):
     [
         ("server.enabled", ""),
         ("server.enabled", "perhaps"),
-        ("client.account_mapping", "Username"),
-        ("client.auto_sign_in", "0"),
-        ("client.auto_sign_in", "-1"),
-        ("client.undo_days", "ten"),
-        ("client.undo_days", "١"),
-        ("guard.people", "20"),
-        ("guard.people", "20 101%"),
-        ("guard.people", "-1 5%"),
+        ("client.removed_person", "Keep"),
+        ("session.timeout", "ten"),
+        ("session.timeout", "٦٠"),
+        ("session.timeout", "59"),
+        ("session.timeout", "-60"),
     ],
 )
 def test_an_option_that_cannot_be_read_is_refused_by_name(name, text):
@@ -255,8 +243,8 @@ def test_an_option_that_cannot_be_read_is_refused_by_name(name, text):
 
 
 def test_an_unknown_option_is_refused_with_the_one_that_was_meant():
-    with pytest.raises(NotFound, match=r"did you mean guard\.people\?"):
-        parse_option("guard.peoples", "20 5%")
+    with pytest.raises(NotFound, match=r"did you mean session\.timeout\?"):
+        parse_option("session.timeouts", "60")
 
 
 def test_a_setting_of_the_ini_cannot_be_set_as_an_option():
@@ -269,13 +257,6 @@ def test_the_default_of_every_option_can_be_written_and_read(name):
     default = OPTIONS[name].default
 
     assert parse_option(name, format_option(default)) == default
-
-
-@given(st.integers(0, 999_999_999), st.integers(0, 10_000))
-def test_every_guard_can_be_written_and_read(number, hundredths):
-    guard = parse_option("guard.people", f"{number} {hundredths // 100}.{hundredths % 100:02}%")
-
-    assert parse_option("guard.people", format_option(guard)) == guard
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)

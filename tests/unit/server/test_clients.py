@@ -121,19 +121,13 @@ def test_a_client_is_registered_while_it_calls_back(server, new_client):
         audiences=(audience, audience),
         courses=(course,),
         add_new_courses=True,
-        jobs=False,
         comment="ours",
     )
 
     assert (view.state, view.name, view.url) == ("active", "New client", URL)
     assert (view.apiversion, view.clienttype) == (2, "totarasocial")
     assert (view.restrict_to, view.audiences, view.courses) == (audience, (audience,), (course,))
-    assert (view.add_new_audiences, view.add_new_courses, view.jobs, view.comment) == (
-        False,
-        True,
-        False,
-        "ours",
-    )
+    assert (view.add_new_audiences, view.add_new_courses, view.comment) == (False, True, "ours")
     assert new_client.replies == [{"status": "error", "message": "connect client is not active"}]
     assert new_client.call("get_users")["status"] == "success"
     with server.context.reading() as session:

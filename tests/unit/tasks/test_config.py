@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from celery.schedules import crontab
 
 from tconnect_pyramid.errors import ConfigurationProblem
-from tconnect_pyramid.tasks import schedule_of
-from tconnect_pyramid.tasks.config import describe, read_config
+from tconnect_pyramid.tasks import TASKS, schedule_of
+from tconnect_pyramid.tasks.config import default_schedule, describe, read_config
+
+ROOT = Path(__file__).parents[3]
 
 APP = """
 [app:{name}]
@@ -327,3 +332,30 @@ def test_an_app_with_an_odd_name_has_plain_names_of_files_and_queues(make_ini, t
 
     assert settings["task_default_queue"] == "tconnect-my-site"
     assert settings["beat_schedule_filename"] == str(tmp_path / "var/my-site/beat")
+
+
+def test_the_two_inis_of_the_project_are_taken(monkeypatch):
+    monkeypatch.setenv("TCONNECT_SECRET_KEY", "0123456789abcdef" * 4)
+
+    assert read_config(f"{ROOT}/development.ini#client").settings["task_default_queue"] == "tconnect-client"
+    assert read_config(f"{ROOT}/production.ini").settings["broker_url"].startswith("redis://")
+
+
+def test_what_production_ini_shows_as_the_default_schedule_is_it(make_ini):
+    shown = re.findall(
+        r"^# (\[celerybeat:.+\]|task = .+|type = .+|schedule = .+)$",
+        (ROOT / "production.ini").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    from_ini = entries(read_config(make_ini(*shown)))
+    without_offset = {info.name: default_schedule(replace(info, spread=False), "") for info in TASKS}
+
+    assert len([line for line in shown if line.startswith("[")]) == len(TASKS)
+    assert {name: entry.schedule for name, entry in from_ini.items()} == without_offset
+
+
+@pytest.mark.parametrize("info", TASKS, ids=lambda info: info.name)
+def test_the_page_on_tasks_knows_each(info):
+    row = f"| `[celerybeat:{info.name}]` | `{info.task}` | {info.role} | {info.does} |"
+
+    assert row in (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
