@@ -21,8 +21,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import ConfigurationProblem, PeerError
 from tconnect_pyramid.models import Client, Notice, Server
 from tconnect_pyramid.peers import call_client, call_server, client_peer, server_peer
-from tconnect_pyramid.protocol import jsend, services, versions
-from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.secretbox import CannotDecrypt, new_token
 from tconnect_pyramid.tasks.config import read_config
 from tconnect_pyramid.tasks.glue import make_app
@@ -248,12 +247,13 @@ def _ask_server(context: Context, server_id: int) -> str | Unwell:
     )
     if not isinstance(result, jsend.Success):
         return _refused(result)
-    offered = result.data if isinstance(result.data, dict) else {}
-    lowest, highest = (canonical_int(offered.get(name)) for name in ("minapiversion", "maxapiversion"))
-    version = None if lowest is None or highest is None else versions.choose(lowest, highest)
+    spoken = replies.read_versions(result.data)
+    if spoken is None:
+        return Unwell("it did not say which versions of the protocol it speaks", REMEDIES["json"])
+    version = versions.choose(*spoken)
     if version is None:
         return Unwell(
-            f"it speaks the versions {lowest} to {highest} of the protocol, this site "
+            f"it speaks the versions {spoken[0]} to {spoken[1]} of the protocol, this site "
             f"{versions.MIN_VERSION} to {versions.MAX_VERSION}",
             "bring the older of the two sites up to date",
         )

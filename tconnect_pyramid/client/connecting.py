@@ -12,9 +12,8 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Conflict, NotFound, PeerError, Refused
 from tconnect_pyramid.models import ConnectionRequest, Server
 from tconnect_pyramid.peers import Credentials, ServerPeer, ask_server, call_server, server_peer
-from tconnect_pyramid.protocol import jsend, services, versions
+from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.protocol.services import Setup
-from tconnect_pyramid.protocol.values import canonical_int
 from tconnect_pyramid.secretbox import digest, new_token, same
 
 CLIENT_TYPES = {"lms": "totaralms", "social": "totarasocial"}
@@ -97,13 +96,13 @@ def handshake(context: Context, server_id: int) -> int:
         peer = server_peer(context.box, row)
     clienttype = CLIENT_TYPES[context.settings.client_type]
     offered = ask_server(context, peer, services.GET_API_VERSION, clienttype=clienttype)
-    if not isinstance(offered, dict):
+    spoken = replies.read_versions(offered)
+    if spoken is None:
         raise Conflict(f"{peer.name} did not say which versions it speaks.")
-    lowest, highest = (canonical_int(offered.get(name)) for name in ("minapiversion", "maxapiversion"))
-    version = None if lowest is None or highest is None else versions.choose(lowest, highest)
+    version = versions.choose(*spoken)
     if version is None:
         raise Conflict(
-            f"{peer.name} speaks the versions {lowest} to {highest} of the protocol, this site "
+            f"{peer.name} speaks the versions {spoken[0]} to {spoken[1]} of the protocol, this site "
             f"{versions.MIN_VERSION} to {versions.MAX_VERSION}: there is none in common."
         )
     if version != peer.apiversion:

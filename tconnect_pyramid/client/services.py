@@ -14,7 +14,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import Server, ServerSession, SignIn, SignInRequest
-from tconnect_pyramid.protocol import jsend, services, versions
+from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.protocol.services import ServiceCall
 from tconnect_pyramid.secretbox import digest, same
 
@@ -95,11 +95,11 @@ def _is_sso_user_active(context: Context, call: _Call) -> object:
         ).first()
         timeout = context.options(session).session_timeout
     if row is None:
-        return {"active": False}
+        return replies.write_activity(False)
     if row.account_key == row.signed_in and row.last_seen + timeout >= context.clock():
-        return {"active": True}
+        return replies.write_activity(True)
     _end(context, row.signin_id, "timeout")
-    return {"active": False}
+    return replies.write_activity(False)
 
 
 def _kill_sso_user(context: Context, call: _Call) -> object:

@@ -17,7 +17,7 @@ from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.errors import BadRecord, NotFound, PeerError, SignInFailed
 from tconnect_pyramid.models import Link, Server, ServerSession, SignInRequest
 from tconnect_pyramid.peers import PERSON_WAITS, ServerPeer, ask_server, server_peer
-from tconnect_pyramid.protocol import paths, services
+from tconnect_pyramid.protocol import paths, replies, services
 from tconnect_pyramid.protocol.users import UserRecord, read_user
 from tconnect_pyramid.protocol.values import is_token
 from tconnect_pyramid.secretbox import digest, new_token, same
@@ -117,7 +117,7 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
             raise NotFound(f"Nobody here is linked to the person {person_id} of {server.name}.")
         peer = server_peer(context.box, server)
     data = ask_server(context, peer, services.GET_USER, timeout=PERSON_WAITS, userid=str(person_id))
-    raw = data.get("user") if isinstance(data, dict) else None
+    raw = replies.read_person(data)
     if raw is None:
         return None
     record = read_user(raw)

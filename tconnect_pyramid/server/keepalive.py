@@ -17,8 +17,7 @@ from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Client, ClientSession, SignIn
 from tconnect_pyramid.peers import ClientPeer, call_client, client_peer
-from tconnect_pyramid.protocol import jsend, services
-from tconnect_pyramid.protocol.values import as_flag
+from tconnect_pyramid.protocol import jsend, replies, services
 from tconnect_pyramid.server.clients import ACTIVE
 
 ASK_SECONDS = 10.0
@@ -123,6 +122,4 @@ def _is_active(context: Context, question: _Question) -> bool:
     except PeerError as error:
         log.warning("A client could not be asked whether a person is active: %s", error)
         return False
-    if not isinstance(result, jsend.Success) or not isinstance(result.data, dict):
-        return False
-    return as_flag(result.data.get("active")) is True
+    return isinstance(result, jsend.Success) and replies.read_activity(result.data)

@@ -20,7 +20,8 @@ from sqlalchemy import Connection, Select, select
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import Audience, AudienceMember, ClientAudience, ClientCourse, Course, Enrolment
-from tconnect_pyramid.protocol.collections import COHORT, COURSE, write_cohort, write_course
+from tconnect_pyramid.protocol import replies
+from tconnect_pyramid.protocol.collections import write_cohort, write_course
 from tconnect_pyramid.server.callers import Caller, inside
 from tconnect_pyramid.server.records import as_record, select_people
 from tconnect_pyramid.transport import LIST_LIMIT
@@ -29,9 +30,6 @@ PAGE = 2000
 """People, or collections, read by one query."""
 
 _MEMORY = 8 * 2**20
-# A line end between two records lets the receiver cut the text without parsing it.
-_BETWEEN = b",\n"
-_NO_MEMBERS = b'"members":[]}'
 
 
 def write_users(context: Context, caller: Caller, *, page: int = PAGE, limit: int = LIST_LIMIT) -> BinaryIO:
@@ -41,11 +39,11 @@ def write_users(context: Context, caller: Caller, *, page: int = PAGE, limit: in
     when the reply would be larger.
     """
     with _reply(limit) as reply, context.database.snapshot() as connection:
-        reply.write(b'{"status":"success","data":{"users":[')
+        reply.write(replies.USERS_HEAD)
         reply.write_records(
             [msgspec.json.encode(record)] for record in _people(context, caller, connection, page)
         )
-        reply.write(b"]}}")
+        reply.write(replies.LIST_TAIL)
     return reply.file
 
 
@@ -54,11 +52,11 @@ def write_user_collections(
 ) -> BinaryIO:
     """The reply of `get_user_collections`, otherwise as `write_users`."""
     with _reply(limit) as reply, context.database.snapshot() as connection:
-        reply.write(b'{"status":"success","data":{"' + COHORT.encode() + b'":[')
+        reply.write(replies.COLLECTIONS_HEAD)
         reply.write_records(_audiences(context, caller, connection, page))
-        reply.write(b'],"' + COURSE.encode() + b'":[')
+        reply.write(replies.COLLECTIONS_MIDDLE)
         reply.write_records(_courses(context, caller, connection, page))
-        reply.write(b"]}}")
+        reply.write(replies.LIST_TAIL)
     return reply.file
 
 
@@ -79,7 +77,7 @@ class _Reply:
         """Each record comes in pieces, so that not all members of an audience are held at once."""
         for number, pieces in enumerate(records):
             if number:
-                self.write(_BETWEEN)
+                self.write(replies.BETWEEN_RECORDS)
             for piece in pieces:
                 self.write(piece)
 
@@ -209,7 +207,7 @@ def _collections(
 
 
 def _with_members(head: bytes, rows: Iterable[Any]) -> Iterator[bytes]:
-    if not head.endswith(_NO_MEMBERS):
+    if not head.endswith(replies.NO_MEMBERS):
         raise AssertionError("a collection's record must end with its members")
     yield head.removesuffix(b"]}")
     for number, (_, key) in enumerate(rows):

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import Client
-from tconnect_pyramid.protocol import jsend, services, versions
+from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.server import clients, lists, signin
 from tconnect_pyramid.server.callers import Caller, authenticate
 from tconnect_pyramid.server.failures import log_bug
@@ -57,7 +57,7 @@ def _success(data: object = None) -> bytes:
 def _get_api_version(context: Context, caller: Caller, form: Form) -> Reply:
     del context, caller
     services.read_clienttype(form)
-    return _success({"minapiversion": versions.MIN_VERSION, "maxapiversion": versions.MAX_VERSION})
+    return _success(replies.write_versions())
 
 
 def _update_api_version(context: Context, caller: Caller, form: Form) -> Reply:
@@ -78,7 +78,7 @@ def _get_users(context: Context, caller: Caller, form: Form) -> Reply:
 def _get_user(context: Context, caller: Caller, form: Form) -> Reply:
     userid = services.read_userid(form)
     with context.reading() as session:
-        return _success({"user": person(session, context, caller, userid)})
+        return _success(replies.write_person(person(session, context, caller, userid)))
 
 
 def _get_user_collections(context: Context, caller: Caller, form: Form) -> Reply:
@@ -100,7 +100,7 @@ def _without_hierarchy(caller: Caller, service: str, items: str) -> Reply:
     """A site that has none answers null, which tells the client to leave its own alone (protocol 5)."""
     if caller.apiversion < versions.FIRST_VERSION_WITH_JOBS:
         raise services.not_in_version(service, caller.apiversion)
-    return _success({"frameworks": None, items: None})
+    return _success(replies.write_no_hierarchy(items))
 
 
 def _get_sso_user(context: Context, caller: Caller, form: Form) -> Reply:
