@@ -8,6 +8,7 @@
 - `services`: names, parameters and refusals of the service calls (protocol 3, 4, 5 and 7)
 - `users`: the user record, written and read (protocol 6)
 - `collections`: audiences and courses with their members, written and read (protocol 5)
+- `replies`: the data of the small replies, and the frame of the large ones (protocol 5 and 7)
 
 Nothing here opens a socket, a file or a database. Reading is tolerant and raises only `BadReply`,
 `BadRecord` or `Refused`; writing is strict.
