@@ -27,7 +27,11 @@ def cookie_name(settings: Settings) -> str:
 
 def read_browser_id(request: Request) -> str | None:
     """The browser's id, or None without a cookie that we have signed."""
-    signed = request.cookies.get(cookie_name(request.tconnect.settings))
+    try:
+        signed = request.cookies.get(cookie_name(request.tconnect.settings))
+    except UnicodeDecodeError:
+        # One cookie that is no text, whoever planted it, keeps WebOb from reading any.
+        return None
     return None if not signed else request.tconnect.box.verify(signed, PURPOSE)
 
 

@@ -91,6 +91,7 @@ def _protect(config: Configurator, settings: Settings) -> None:
         )
     )
     config.add_view_deriver(headers.readable_form, "readable_form", over="csrf_view", under="secured_view")
+    config.add_subscriber(headers.readable_cookies, NewRequest)
     config.add_subscriber(headers.protect, "pyramid.events.NewResponse")
     if address.path:
         config.add_subscriber(_put_under(address.path), NewRequest)

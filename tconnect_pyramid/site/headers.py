@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyramid.events import NewResponse
+from pyramid.events import NewRequest, NewResponse
 from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
 from pyramid.request import Request
 from pyramid.response import Response
+from webob.cookies import parse_cookie
 
 LARGEST_FORM = 1_000_000
 """Bytes."""
@@ -44,6 +45,18 @@ def readable_form(view: View, info: Any) -> View:
     return checked
 
 
+def readable_cookies(event: NewRequest) -> None:
+    """Leave out the cookies that are no text.
+
+    Any site of the same domain can plant one, which would keep all the others from being read.
+    """
+    environ = event.request.environ
+    try:
+        len(event.request.cookies)
+    except UnicodeDecodeError:
+        environ["HTTP_COOKIE"] = ";".join(filter(_is_text, environ["HTTP_COOKIE"].split(";")))
+
+
 def protect(event: NewResponse) -> None:
     """Set the headers that tell a browser what not to do with our pages."""
     headers = event.response.headers
@@ -53,3 +66,10 @@ def protect(event: NewResponse) -> None:
     if event.response.content_type == "text/html":
         # Pages say who is logged in: the back button must not show them after a logout.
         headers.setdefault("Cache-Control", "no-store")
+
+
+def _is_text(cookie: str) -> bool:
+    try:
+        return all(name.decode() and value.decode() for name, value in parse_cookie(cookie))
+    except UnicodeDecodeError:
+        return False
