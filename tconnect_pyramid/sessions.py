@@ -15,7 +15,7 @@ from sqlalchemy import delete, outerjoin, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.delivery.outbox import Outgoing, enqueue
+from tconnect_pyramid.delivery.outbox import Outgoing, about_session, enqueue
 from tconnect_pyramid.directory.accounts import VIEW_FIELDS, AccountView, as_view, in_batches
 from tconnect_pyramid.models import ClientSession, Server, ServerSession, SignIn
 from tconnect_pyramid.protocol import services
@@ -114,18 +114,14 @@ def end(session: Session, context: Context, signin_ids: Sequence[int], reason: E
             .where(ClientSession.signin_id.in_(live))
             .order_by(ClientSession.id)
         ):
-            ssotoken = context.box.open(token)
-            outgoing.append(Outgoing("client", client_id, services.KILL_SSO_USER, (("ssotoken", ssotoken),)))
+            outgoing += about_session(context.box, "client", client_id, services.KILL_SSO_USER, token)
         if reason in TELLS_THE_SERVER:
             for server_id, token in session.execute(
                 select(ServerSession.server_id, ServerSession.token)
                 .where(ServerSession.signin_id.in_(live))
                 .order_by(ServerSession.id)
             ):
-                ssotoken = context.box.open(token)
-                outgoing.append(
-                    Outgoing("server", server_id, services.FORCE_SSO_LOGOUT, (("ssotoken", ssotoken),))
-                )
+                outgoing += about_session(context.box, "server", server_id, services.FORCE_SSO_LOGOUT, token)
         session.execute(delete(ClientSession).where(ClientSession.signin_id.in_(live)))
         session.execute(delete(ServerSession).where(ServerSession.signin_id.in_(live)))
     return enqueue(session, context.box, outgoing, now)

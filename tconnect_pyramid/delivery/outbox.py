@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlalchemy import Select, delete, select, update
@@ -17,7 +18,7 @@ from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Client, Notice, Server
 from tconnect_pyramid.peers import ClientPeer, ServerPeer, call_client, call_server, client_peer, server_peer
 from tconnect_pyramid.protocol import jsend
-from tconnect_pyramid.secretbox import SecretBox
+from tconnect_pyramid.secretbox import CannotDecrypt, SecretBox
 
 Role = Literal["client", "server"]
 """Which peers a notice goes to: a `client` of ours, or a `server` of ours."""
@@ -37,6 +38,8 @@ BACK_OFF = (60, 120, 300, 900, 3600)
 GIVE_UP_AFTER = 7 * 24 * 3600
 """A notice older than this is given up, and stays visible as such."""
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -54,6 +57,21 @@ class Delivered:
 
     confirmed: int
     failed: int
+
+
+def about_session(
+    box: SecretBox, role: Role, peer_id: int, service: str, sealed_ssotoken: bytes
+) -> list[Outgoing]:
+    """The notice about a session that an ssotoken names; none when the token cannot be decrypted.
+
+    A key that was taken out after a leak must not keep anybody from ending the sign-in here.
+    """
+    try:
+        ssotoken = box.open(sealed_ssotoken)
+    except CannotDecrypt as error:
+        log.warning("The %s %s is not told by %s: %s", role, peer_id, service, error)
+        return []
+    return [Outgoing(role, peer_id, service, (("ssotoken", ssotoken),))]
 
 
 def enqueue(session: Session, box: SecretBox, notices: Sequence[Outgoing], now: int) -> list[int]:
@@ -105,10 +123,13 @@ def retry_all(session: Session, now: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
+    """A notice to be sent. `problem`: why it cannot be; `peer` None: there is nobody any more to send it to."""
+
     id: int
-    peer: ClientPeer | ServerPeer | None
     service: str
-    parameters: dict[str, str]
+    peer: ClientPeer | ServerPeer | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
 
 
 def _due(now: int) -> Select[int]:
@@ -144,15 +165,16 @@ def _claim(session: Session, context: Context, ids: Sequence[int]) -> list[_Clai
         .returning(Notice.id)
     ).all()
     rows = session.scalars(select(Notice).where(Notice.id.in_(taken)).order_by(Notice.id)).all()
-    return [
-        _Claimed(
-            row.id,
-            _peer(session, context, row),
-            row.service,
-            dict(json.loads(context.box.open(row.parameters))),
-        )
-        for row in rows
-    ]
+    return [_opened(session, context, row) for row in rows]
+
+
+def _opened(session: Session, context: Context, row: Notice) -> _Claimed:
+    try:
+        parameters = dict(json.loads(context.box.open(row.parameters)))
+        return _Claimed(row.id, row.service, _peer(session, context, row), parameters)
+    except CannotDecrypt as error:
+        # The others must not wait until somebody finds the key.
+        return _Claimed(row.id, row.service, problem=str(error))
 
 
 def _peer(session: Session, context: Context, notice: Notice) -> ClientPeer | ServerPeer | None:
@@ -165,6 +187,8 @@ def _peer(session: Session, context: Context, notice: Notice) -> ClientPeer | Se
 
 def _send(context: Context, notice: _Claimed, deadline: float) -> str:
     """The reason why the notice must be sent again; empty when it is done with."""
+    if notice.problem:
+        return notice.problem
     if notice.peer is None:
         return ""
     remaining = min(CALL_SECONDS, deadline - time.monotonic())

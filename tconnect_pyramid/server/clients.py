@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid import transport
 from tconnect_pyramid.context import IDNUMBER, Context
-from tconnect_pyramid.delivery.outbox import NOW_LIMIT, Outgoing, deliver_now, enqueue
+from tconnect_pyramid.delivery.outbox import NOW_LIMIT, about_session, deliver_now, enqueue
 from tconnect_pyramid.directory.accounts import LONGEST_KEY, in_batches
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, PeerError
 from tconnect_pyramid.models import (
@@ -200,8 +200,9 @@ def remove_client(context: Context, client_id: int, *, actor: str) -> None:
             session,
             context.box,
             [
-                Outgoing("client", row.id, services.KILL_SSO_USER, (("ssotoken", context.box.open(token)),))
+                notice
                 for token in tokens
+                for notice in about_session(context.box, "client", row.id, services.KILL_SSO_USER, token)
             ],
             context.clock(),
         )

@@ -18,6 +18,7 @@ from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Client, ClientSession, SignIn
 from tconnect_pyramid.peers import ClientPeer, call_client, client_peer
 from tconnect_pyramid.protocol import jsend, replies, services
+from tconnect_pyramid.secretbox import CannotDecrypt
 from tconnect_pyramid.server.clients import ACTIVE
 
 ASK_SECONDS = 10.0
@@ -53,7 +54,7 @@ def end_idle_sign_ins(context: Context, *, seconds: float = TOTAL_SECONDS) -> in
             select(SignIn.id).where(SignIn.ended.is_(None), SignIn.last_seen < latest + ahead)
         ).all()
         questions = [
-            _Question(row.signin_id, client_peer(context.box, client), context.box.open(row.token))
+            question
             for some in in_batches(idle)
             for row, client in session.execute(
                 select(ClientSession, Client)
@@ -65,11 +66,22 @@ def end_idle_sign_ins(context: Context, *, seconds: float = TOTAL_SECONDS) -> in
                 )
                 .order_by(ClientSession.id)
             )
+            for question in _questions(context, row, client)
         ]
     answers = _ask(context, questions, seconds)
     active = {signin_id for signin_id, is_active in answers if is_active}
     unasked = {signin_id for signin_id, is_active in answers if is_active is None}
     return _settle(context, idle, keep=active, leave=unasked, latest=latest)
+
+
+def _questions(context: Context, row: ClientSession, client: Client) -> list[_Question]:
+    """What to ask about one session; nothing where the key is gone that its token is encrypted with."""
+    try:
+        peer = client_peer(context.box, client)
+        return [_Question(row.signin_id, peer, context.box.open(row.token))]
+    except CannotDecrypt as error:
+        log.warning("The client %s is not asked whether a person is active: %s", client.id, error)
+        return []
 
 
 def _settle(context: Context, idle: Sequence[int], *, keep: set[int], leave: set[int], latest: int) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.delivery.outbox import Outgoing, deliver_now, enqueue
+from tconnect_pyramid.delivery.outbox import about_session, deliver_now, enqueue
 from tconnect_pyramid.errors import PeerError, Refused, SignInFailed
 from tconnect_pyramid.models import Client, ClientSession, SignIn
 from tconnect_pyramid.peers import PERSON_WAITS, ClientPeer, call_client, client_peer
@@ -197,7 +197,6 @@ def _redeem(session: Session, context: Context, caller: Caller, ssotoken: str) -
 
 
 def _end_at_client(session: Session, context: Context, row: ClientSession) -> list[int]:
-    ssotoken = context.box.open(row.token)
-    kill = Outgoing("client", row.client_id, services.KILL_SSO_USER, (("ssotoken", ssotoken),))
+    kill = about_session(context.box, "client", row.client_id, services.KILL_SSO_USER, row.token)
     session.execute(delete(ClientSession).where(ClientSession.id == row.id))
-    return enqueue(session, context.box, [kill], context.clock())
+    return enqueue(session, context.box, kill, context.clock())
