@@ -1,5 +1,7 @@
 """Metadata, dependencies, extras and entry points of the package; tools are set up in pyproject.toml."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 POSTGRESQL = ["psycopg[binary]>=3.2"]
@@ -18,6 +20,8 @@ setup(
     name="tconnect_pyramid",
     version="0.1.0",
     description="Totara Connect for Pyramid: single sign-on and synchronised people between sites, in either role",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     author="tconnect_pyramid contributors",
     license="MIT",
     license_files=["LICENSE"],
