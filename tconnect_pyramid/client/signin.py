@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import people
@@ -21,6 +24,8 @@ from tconnect_pyramid.protocol import paths, replies, services
 from tconnect_pyramid.protocol.users import UserRecord, read_user
 from tconnect_pyramid.protocol.values import is_token
 from tconnect_pyramid.secretbox import digest, new_token, same
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,14 @@ def start(context: Context, server_id: int | None, browser_id: str, wanted: str)
     `wanted`: the path of this site to show after sign-in, empty for the home page. A request of the
     same browser and server is reused while it is young (protocol 7.1).
     """
+    try:
+        return _start_once(context, server_id, browser_id, wanted)
+    except (IntegrityError, StaleDataError):
+        # Another tab set out, or came back, at the same moment: by now its request is there, or gone.
+        return _start_once(context, server_id, browser_id, wanted)
+
+
+def _start_once(context: Context, server_id: int | None, browser_id: str, wanted: str) -> str | None:
     with context.unit() as session:
         server = None if server_id is None else session.get(Server, server_id)
         if server is None or server.state != "active" or not context.options(session).client_enabled:
@@ -203,12 +216,20 @@ def _person_of(context: Context, peer: ServerPeer, ssotoken: str) -> UserRecord:
 
 
 def _sign_in(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: str) -> tuple[str, int]:
+    # The same person may arrive in two browsers, or with the users sync, at the same moment: the second
+    # time the account is there.
+    with suppress(IntegrityError):
+        return _sign_in_once(context, peer, record, ssotoken)
     try:
         return _sign_in_once(context, peer, record, ssotoken)
-    except IntegrityError:
-        # The same person arrived in two browsers, or with the users sync, at the same moment: by
-        # now the account is there.
-        return _sign_in_once(context, peer, record, ssotoken)
+    except IntegrityError as error:
+        # The server gave an ssotoken twice, or the table of the accounts has rules of its own.
+        said = str(error.orig).partition("\n")[0]
+        log.warning("The person %s of %s was not signed in: %s", record.id, peer.url, said)
+        raise SignInFailed(
+            "Your log in could not be stored here. Try again; if it happens again, tell the administrator of "
+            "this site."
+        ) from None
 
 
 def _sign_in_once(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: str) -> tuple[str, int]:
