@@ -58,6 +58,8 @@ ONLY_AT_CREATION = frozenset(
 )
 
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+# Pages link to it: any other scheme could run something there.
+_WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _SMALL_INT = 2**31 - 1
 _KNOWN_COUNTRIES = frozenset(code for code, _ in COUNTRIES)
 
@@ -200,6 +202,8 @@ def _copied(record: UserRecord) -> dict[str, Any]:
             values[name] = plain_name(values[name])
     if isinstance(values.get("description"), str):
         values["description"] = clean_html(values["description"])
+    if isinstance(values.get("url"), str) and not _WEB.fullmatch(values["url"]):
+        values["url"] = ""
     if not acceptable_hash(values.get("password")):
         values.pop("password", None)
     if values.get("country") not in _KNOWN_COUNTRIES and "country" in values:

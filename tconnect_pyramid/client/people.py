@@ -20,8 +20,11 @@ def keep_person(session: Session, context: Context, peer: ServerPeer, record: Us
     """Create, revive or update the account of a person who is not deleted; gives its key.
 
     The standard profile fields only, never the user name, the ID number or the suspended flag of an
-    account that is there (protocol 9). Raises BadRecord when a stranger has the person's user name.
+    account that is there (protocol 9). Raises BadRecord for the server's guest, and when a stranger has
+    the person's user name.
     """
+    if str(record.values["username"]).lower() == rules.GUEST:
+        raise BadRecord(record.id, "the server's guest is nobody in particular")
     now = context.clock()
     link = session.get(Link, (record.id, peer.id))
     if link is not None:
