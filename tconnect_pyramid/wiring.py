@@ -147,7 +147,8 @@ def _engine(registry: Registry) -> Engine:
                 )
             ]
         )
-    engine = create_engine(url)
+    # Values would stand in the text of every error, and so in the log: people's data and their hashes.
+    engine = create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         database = make_url(url).database
         if database:

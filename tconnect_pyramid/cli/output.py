@@ -54,8 +54,12 @@ def show(answer: Answer, *, as_json: bool) -> None:
 
 
 def as_document(document: object) -> str:
-    """One JSON document."""
-    return json.dumps(document, ensure_ascii=False, indent=2)
+    """One JSON document, in which what a terminal would obey is written as an escape of JSON."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    return "".join(
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in text
+    )
 
 
 def described(row: Row) -> str:

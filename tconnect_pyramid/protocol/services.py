@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.protocol import versions
-from tconnect_pyramid.protocol.values import canonical_int, is_component, is_token, php_empty
+from tconnect_pyramid.protocol.values import canonical_int, is_component, is_token, one_line, php_empty
 
 GET_API_VERSION = "get_api_version"
 UPDATE_API_VERSION = "update_api_version"
@@ -322,7 +322,7 @@ def read_setup(form: Mapping[str, str]) -> Setup:
     ]
     lowest, highest = (canonical_int(form.get(name)) for name in ("minapiversion", "maxapiversion"))
     url = form.get("serverurl", "").rstrip("/")
-    name = form.get("servername", "").strip()
+    name = one_line(form.get("servername", ""))
     if not all(is_token(token) for token in tokens) or lowest is None or highest is None:
         raise invalid_parameters()
     if not _is_base_url(url) or not 0 < len(name) <= _MAX_NAME:

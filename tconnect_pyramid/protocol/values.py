@@ -54,6 +54,11 @@ def clean_text(value: str) -> str:
     return value.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
+def one_line(value: str) -> str:
+    """The text in one line of what can be seen: it is shown on pages, and written into logs and terminals."""
+    return " ".join("".join(each if each.isprintable() else " " for each in value).split())
+
+
 def is_component(value: str) -> bool:
     """Whether this is the name of a component; a value that is none counts as absent."""
     return _COMPONENT.fullmatch(value) is not None
