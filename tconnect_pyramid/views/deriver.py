@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPMethodNotAllowed
+from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -62,6 +62,10 @@ def _page(view: View) -> View:
     def show(context: Any, request: Request) -> Response:
         if request.method not in {"GET", "HEAD"}:
             raise HTTPMethodNotAllowed("This address is for following links only.")
+        try:
+            len(request.GET)
+        except UnicodeDecodeError:
+            raise HTTPBadRequest("The parameters of this address are no text.") from None
         response = view(context, request)
         # Addresses here carry tokens: they must not be stored, nor named to other sites.
         response.headers["Cache-Control"] = "no-store"
