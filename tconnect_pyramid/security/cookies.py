@@ -6,7 +6,7 @@ import hashlib
 from urllib.parse import urlsplit
 
 from pyramid.request import Request
-from webob.cookies import make_cookie
+from webob.cookies import RequestCookies, make_cookie
 
 from tconnect_pyramid.settings import Settings
 
@@ -43,6 +43,19 @@ def set_browser_id(request: Request, browser_id: str) -> Headers:
 def forget_browser_id(request: Request) -> Headers:
     """Headers that take the id away."""
     return _cookie(request.tconnect.settings, None)
+
+
+def without_unreadable(header: str) -> str:
+    """The value of a `Cookie` header without the cookies that are no text."""
+    return ";".join(filter(_is_text, header.split(";")))
+
+
+def _is_text(cookie: str) -> bool:
+    try:
+        len(RequestCookies({"HTTP_COOKIE": cookie}))
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _cookie(settings: Settings, value: str | None) -> Headers:

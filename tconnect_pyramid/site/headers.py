@@ -9,7 +9,8 @@ from pyramid.events import NewRequest, NewResponse
 from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
 from pyramid.request import Request
 from pyramid.response import Response
-from webob.cookies import parse_cookie
+
+from tconnect_pyramid.security.cookies import without_unreadable
 
 LARGEST_FORM = 1_000_000
 """Bytes."""
@@ -54,7 +55,7 @@ def readable_cookies(event: NewRequest) -> None:
     try:
         len(event.request.cookies)
     except UnicodeDecodeError:
-        environ["HTTP_COOKIE"] = ";".join(filter(_is_text, environ["HTTP_COOKIE"].split(";")))
+        environ["HTTP_COOKIE"] = without_unreadable(environ["HTTP_COOKIE"])
 
 
 def protect(event: NewResponse) -> None:
@@ -66,10 +67,3 @@ def protect(event: NewResponse) -> None:
     if event.response.content_type == "text/html":
         # Pages say who is logged in: the back button must not show them after a logout.
         headers.setdefault("Cache-Control", "no-store")
-
-
-def _is_text(cookie: str) -> bool:
-    try:
-        return all(name.decode() and value.decode() for name, value in parse_cookie(cookie))
-    except UnicodeDecodeError:
-        return False
