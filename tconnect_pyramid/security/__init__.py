@@ -6,6 +6,7 @@ from pyramid.config import PHASE2_CONFIG, PHASE3_CONFIG, Configurator
 from pyramid.interfaces import IAuthenticationPolicy, ISecurityPolicy
 
 from tconnect_pyramid.errors import ConfigurationProblem
+from tconnect_pyramid.security.cookies import HOST_POLICY
 from tconnect_pyramid.security.identity import Identity
 from tconnect_pyramid.security.policy import TConnectAuthenticationPolicy, TConnectSecurityPolicy
 from tconnect_pyramid.security.signins import (
@@ -45,6 +46,7 @@ def includeme(config: Configurator) -> None:
 def _compose(config: Configurator) -> None:
     registry = config.registry
     legacy = registry.queryUtility(IAuthenticationPolicy)
+    registry[HOST_POLICY] = True
     if legacy is not None:
         # Wrapping Pyramid's LegacySecurityPolicy instead would turn every principal into Everyone.
         if not isinstance(legacy, TConnectAuthenticationPolicy):
@@ -52,7 +54,9 @@ def _compose(config: Configurator) -> None:
         return
     policy = registry.queryUtility(ISecurityPolicy)
     if not isinstance(policy, TConnectSecurityPolicy):
-        registry.registerUtility(TConnectSecurityPolicy(policy), ISecurityPolicy)
+        policy = TConnectSecurityPolicy(policy)
+        registry.registerUtility(policy, ISecurityPolicy)
+    registry[HOST_POLICY] = policy.inner is not None
 
 
 def _check(config: Configurator) -> None:

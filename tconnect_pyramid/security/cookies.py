@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 from pyramid.request import Request
 from webob.cookies import RequestCookies, make_cookie
 
+from tconnect_pyramid.sessions import KEEP_ENDED_SECONDS
 from tconnect_pyramid.settings import Settings
 
 PURPOSE = "browser id"
+HOST_POLICY = "tconnect.host_policy"
+"""Key of the registry: whether a host's policy goes on deciding who somebody is."""
 
 Headers = list[tuple[str, str]]
 
@@ -36,13 +39,19 @@ def read_browser_id(request: Request) -> str | None:
 
 
 def set_browser_id(request: Request, browser_id: str) -> Headers:
-    """Headers that give the browser this id, until it is closed."""
-    return _cookie(request.tconnect.settings, request.tconnect.box.sign(browser_id, PURPOSE))
+    """Headers that give the browser this id: until it is closed, or with a host's policy for as long as can be.
+
+    A host's own cookie may outlive the browser. Ours has to be there as long, or the end of a sign-in
+    would be forgotten with it.
+    """
+    signed = request.tconnect.box.sign(browser_id, PURPOSE)
+    max_age = KEEP_ENDED_SECONDS if request.registry[HOST_POLICY] else None
+    return _cookie(request.tconnect.settings, signed, max_age)
 
 
 def forget_browser_id(request: Request) -> Headers:
     """Headers that take the id away."""
-    return _cookie(request.tconnect.settings, None)
+    return _cookie(request.tconnect.settings, None, None)
 
 
 def without_unreadable(header: str) -> str:
@@ -58,11 +67,12 @@ def _is_text(cookie: str) -> bool:
     return True
 
 
-def _cookie(settings: Settings, value: str | None) -> Headers:
+def _cookie(settings: Settings, value: str | None, max_age: int | None) -> Headers:
     parts = urlsplit(settings.site_url)
     header = make_cookie(
         cookie_name(settings),
         value,
+        max_age=max_age,
         path=f"{parts.path}/" if parts.path else "/",
         secure=parts.scheme == "https",
         httponly=True,

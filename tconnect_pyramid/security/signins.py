@@ -15,7 +15,7 @@ from tconnect_pyramid import sessions
 from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.protocol import paths
-from tconnect_pyramid.security.cookies import Headers, read_browser_id, set_browser_id
+from tconnect_pyramid.security.cookies import HOST_POLICY, Headers, read_browser_id, set_browser_id
 from tconnect_pyramid.sessions import Ended, SignedIn
 
 
@@ -64,7 +64,7 @@ def ensure_signed_in(request: Request) -> tuple[SignedIn, Headers] | None:
     one is discarded, never honoured.
     """
     current = current_sign_in(request)
-    if not _has_host_policy(request):
+    if not request.registry[HOST_POLICY]:
         return None if current is None else (current, [])
     key = request.authenticated_userid
     if key is None:
@@ -134,10 +134,6 @@ def sign_in_links(request: Request, wanted: str = "") -> list[SignInLink]:
         )
         for server in servers
     ]
-
-
-def _has_host_policy(request: Request) -> bool:
-    return getattr(_policy(request), "inner", None) is not None
 
 
 def _policy(request: Request) -> Any:

@@ -217,6 +217,8 @@ def test_a_hosts_own_person_is_carried_on_to_a_client_and_ended_everywhere(make_
         f"/totara/connect/sso_request.php?clientidnumber={peers.CLIENTIDNUMBER}&requesttoken={'a' * 40}"
     )
     assert "result=success" in arrived.location
+    (cookie,) = arrived.headers.getall("Set-Cookie")
+    assert "Max-Age=34560000" in cookie, "a host's cookie may outlive the browser: so does ours"
     with context.reading() as session:
         signin = session.scalar(select(SignIn))
         assert signin.account_key == key

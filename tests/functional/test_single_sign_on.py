@@ -207,6 +207,7 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(sites):
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "path=/" in cookie.lower()
+    assert "max-age" not in cookie.lower(), "it ends with the browser"
 
 
 def test_who_is_signed_in_already_is_sent_home(sites):
