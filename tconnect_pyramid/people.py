@@ -7,7 +7,7 @@ themselves may do. Every change leaves an audit row in the caller's transaction.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import nh3
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid import sessions
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import VIEW_FIELDS, AccountView, as_view
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.directory.passwords import check_password, hash_password
 from tconnect_pyramid.directory.surroundings import line
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
@@ -102,9 +103,11 @@ def add_person(
 ) -> AccountView:
     """Make an account; `fields` are any of `EDITABLE`, such as email, firstname and lastname.
 
-    Without a password nobody can log in yet. Raises InvalidInput for a value that cannot be taken, and
-    Conflict when the user name is taken.
+    Without a password nobody can log in yet. Raises InvalidInput for a value that cannot be taken or kept,
+    and Conflict when the user name is taken.
     """
+    wanted = {**fields, "admin": admin, "password": password}
+    _refuse_not_kept(context, [name for name, value in wanted.items() if value])
     values: dict[str, Any] = {"username": _username(username)}
     given = {"email": "", "firstname": "", "lastname": "", **fields}
     values.update({name: _value(name, text) for name, text in given.items()})
@@ -130,11 +133,13 @@ def edit_person(
 ) -> AccountView:
     """Change fields of `EDITABLE`; values that stay the same are passed over.
 
-    Raises NotFound, InvalidInput for a field or value that cannot be taken, and Conflict for a field that
-    the account's server would set back at the next sync.
+    Raises NotFound, InvalidInput for a field or value that cannot be taken or kept, and Conflict for a field
+    that the account's server would set back at the next sync.
     """
     person = _usable(session, context, key)
     values = {name: _value(name, text) for name, text in changes.items()}
+    _refuse_not_kept(context, values)
+    shared = _shared(context, values)
     now_there = context.accounts.fetch(session, [key], values)[key]
     changed = {name: value for name, value in values.items() if (now_there[name] or "") != (value or "")}
     if not changed:
@@ -146,7 +151,7 @@ def edit_person(
                 f"{', '.join(owned)}: of {person.username} this is kept as it is at {_server_of(session, key)}; "
                 "change it there."
             )
-    context.accounts.update(session, {key: {**changed, "timemodified": context.clock()}})
+    context.accounts.update(session, {key: {**shared, **changed, "timemodified": context.clock()}})
     context.audit(session, actor, "account.edited", person.username, id=key, fields=sorted(changed))
     return get_person(session, context, key)
 
@@ -156,10 +161,11 @@ def set_password(
 ) -> None:
     """Give a local account a new password.
 
-    Raises NotFound, InvalidInput for a password that cannot be taken, Conflict for an account whose
+    Raises NotFound, InvalidInput for a password that cannot be taken or kept, Conflict for an account whose
     password is at a server.
     """
     person = _usable(session, context, key)
+    _refuse_not_kept(context, ["password"])
     _refuse_password_elsewhere(person.auth, person.username)
     context.accounts.update(
         session, {key: {"password": hash_password(password), "timemodified": context.clock()}}
@@ -206,8 +212,12 @@ def delete_person(session: Session, context: Context, key: int, *, actor: str = 
 def set_admin(
     session: Session, context: Context, key: int, on: bool, *, actor: str = "command"
 ) -> AccountView:
-    """Make an account an administrator of this site, or take that back. Raises NotFound and Conflict."""
+    """Make an account an administrator of this site, or take that back.
+
+    Raises NotFound, Conflict, and InvalidInput where that cannot be kept.
+    """
     person = _usable(session, context, key)
+    _refuse_not_kept(context, ["admin"])
     if person.admin != on:
         context.accounts.update(session, {key: {"admin": on}})
         context.audit(
@@ -251,6 +261,30 @@ def _usable(session: Session, context: Context, key: int) -> AccountView:
     if person.deleted:
         raise Conflict(f"The account {key} ({person.fullname}) is deleted.")
     return person
+
+
+def _refuse_not_kept(context: Context, names: Iterable[str]) -> None:
+    # A host's table has the columns that it has; to report a change that nothing holds would be a lie.
+    for name in names:
+        if name in STANDARD_FIELDS and not context.accounts.columns.takes(name):
+            raise InvalidInput(
+                name,
+                f"{name}: the accounts of this site do not keep it; its set_tconnect_accounts maps it to no column.",
+            )
+
+
+def _shared(context: Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that go into a column along with others, which must not be lost by it."""
+    found: dict[str, Any] = {}
+    for where in context.accounts.columns.shared():
+        given = [name for name in where.fields if name in values]
+        if given and len(given) < len(where.fields):
+            names = " and ".join(where.fields)
+            raise InvalidInput(
+                given[0], f"{given[0]}: this site keeps {names} in one column; give all of them."
+            )
+        found.update((name, values[name]) for name in given)
+    return found
 
 
 def _refuse_password_elsewhere(auth: str, username: str) -> None:

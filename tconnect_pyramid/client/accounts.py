@@ -129,7 +129,7 @@ def differences(
         for name, value in kept.items()
         if columns.read(name) is not None and current[name] != value
     }
-    for where in _shared(columns):
+    for where in columns.shared():
         together = {name: wanted[name] for name in where.fields if name in wanted}
         if len(together) < len(where.fields):
             continue
@@ -144,7 +144,7 @@ def differences(
 def shared_columns(columns: ColumnMap) -> tuple[str, ...]:
     """The attributes that hold several standard fields at once, such as a full name."""
     return tuple(
-        {name: None for where in _shared(columns) for name in where.write(dict.fromkeys(where.fields, ""))}
+        {name: None for where in columns.shared() for name in where.write(dict.fromkeys(where.fields, ""))}
     )
 
 
@@ -215,7 +215,3 @@ def _copied(record: UserRecord) -> dict[str, Any]:
     if "calendartype" in values:
         values["calendartype"] = SITE_CALENDAR
     return values
-
-
-def _shared(columns: ColumnMap) -> list[Mapped]:
-    return [where for where in columns.fields.values() if isinstance(where, Mapped) and where.fields]

@@ -124,6 +124,14 @@ class ColumnMap:
         """True when the table has a place for a standard field."""
         return field in self.fields
 
+    def shared(self) -> tuple[Mapped, ...]:
+        """The places that hold several standard fields at once, such as a full name."""
+        return tuple(where for where in self.fields.values() if isinstance(where, Mapped) and where.fields)
+
+    def takes(self, field: str) -> bool:
+        """True when a value of a standard field is stored: in a column of its own, or along with others."""
+        return self.keeps(field) or any(field in where.fields for where in self.shared())
+
     def read(self, field: str) -> ColumnElement[Any] | None:
         """The SQL expression that gives a field, or None when it cannot be read."""
         where = self.fields.get(field)
@@ -148,8 +156,8 @@ class ColumnMap:
                     values.update(where.write({field: value}))
             elif where is not None:
                 values[where.key] = value
-        for where in self.fields.values():
-            if isinstance(where, Mapped) and where.fields and set(where.fields) & set(record):
+        for where in self.shared():
+            if set(where.fields) & set(record):
                 values.update(where.write(record))
         return values
 

@@ -3,19 +3,55 @@ from __future__ import annotations
 import bcrypt
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support import sites
 
 from tconnect_pyramid import people, sessions
 from tconnect_pyramid.directory import audiences
+from tconnect_pyramid.directory.columnmap import ColumnMap, inverted, joined
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Account, AudienceMember, AuditEntry, Link, Server, SignIn
 
 PASSWORD = "en hemlighet"
 
 
+class Host(DeclarativeBase):
+    pass
+
+
+class User(Host):
+    """A host's table, with one column for the name and none for a password, an administrator or a city."""
+
+    __tablename__ = "host_user"
+
+    uid: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(unique=True)
+    mail: Mapped[str]
+    full_name: Mapped[str]
+    is_active: Mapped[bool] = mapped_column(default=True)
+
+
+COLUMNS = ColumnMap(
+    User,
+    {
+        "username": User.login,
+        "email": User.mail,
+        "firstname": joined(User.full_name, "firstname", "lastname"),
+        "suspended": inverted(User.is_active),
+    },
+)
+
+
 @pytest.fixture
 def context(make_sqlite):
     with sites.context(make_sqlite()) as made:
+        yield made
+
+
+@pytest.fixture
+def host(make_sqlite):
+    with sites.context(make_sqlite(), accounts=COLUMNS) as made:
+        Host.metadata.create_all(made.database.engine)
         yield made
 
 
@@ -303,3 +339,43 @@ def test_administrators_are_made_and_unmade(session, context):
 def test_nobody_is_found_who_is_not_there(session, context):
     with pytest.raises(NotFound, match="999"):
         people.suspend(session, context, 999)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda s, c, key: people.set_admin(s, c, key, True), "admin"),
+        (lambda s, c, key: people.set_password(s, c, key, PASSWORD), "password"),
+        (lambda s, c, key: people.edit_person(s, c, key, {"city": "Ulm"}), "city"),
+        (lambda s, c, key: people.add_person(s, c, username="b", admin=True), "admin"),
+        (lambda s, c, key: people.add_person(s, c, username="b", password=PASSWORD), "password"),
+        (lambda s, c, key: people.add_person(s, c, username="b", city="Ulm"), "city"),
+    ],
+)
+def test_what_a_hosts_table_does_not_keep_is_refused_and_not_reported_as_done(host, change, field):
+    with host.unit() as session:
+        person = add(session, host, email="asa@example.org", firstname="Åsa", lastname="Öberg")
+    with (
+        pytest.raises(InvalidInput, match=f"^{field}: the accounts of this site do not keep it"),
+        host.unit() as s,
+    ):
+        change(s, host, person.key)
+    with host.reading() as session:
+        assert trail(session) == [("account.added", "command")]
+
+
+def test_fields_that_share_a_column_are_edited_together(host):
+    with host.unit() as session:
+        key = add(session, host, firstname="Åsa", lastname="Öberg").key
+    with (
+        pytest.raises(InvalidInput, match="keeps firstname and lastname in one column"),
+        host.unit() as session,
+    ):
+        people.edit_person(session, host, key, {"lastname": "Lund"})
+    with host.reading() as session:
+        assert session.get(User, key).full_name == "Åsa Öberg"
+
+    with host.unit() as session:
+        people.edit_person(session, host, key, {"firstname": "Åsa", "lastname": "Lund"})
+    with host.reading() as session:
+        assert session.get(User, key).full_name == "Åsa Lund"
