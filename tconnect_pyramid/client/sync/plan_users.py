@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client import accounts as rules
+from tconnect_pyramid.client.linked import Linked, read_accounts, read_links
 from tconnect_pyramid.client.sync.plan import USERS, Action, Change, Plan, visible
 from tconnect_pyramid.client.sync.read import People
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import Accounts, in_batches
-from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.peers import ServerPeer
@@ -37,37 +37,6 @@ class UsersPlan(Plan):
 
     stale_links: list[int] = field(default_factory=list)
     suspended_by_sync: dict[int, bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """A person's account as it is. `stored` holds the columns that several fields share."""
-
-    key: int
-    suspended_by_sync: bool
-    values: Mapping[str, Any]
-    stored: Mapping[str, Any]
-
-    @property
-    def is_deleted(self) -> bool:
-        """The account is deleted, by a sync or by hand."""
-        return bool(self.values["deleted"])
-
-    @property
-    def is_suspended(self) -> bool:
-        """The account is suspended, by a sync or by hand."""
-        return bool(self.values["suspended"])
-
-    @property
-    def is_suspended_by_hand(self) -> bool:
-        """The account is suspended, and no sync did it."""
-        return self.is_suspended and not self.suspended_by_sync
-
-    @property
-    def name(self) -> str:
-        """Who it is, for a line of the run."""
-        full = f"{self.values['firstname'] or ''} {self.values['lastname'] or ''}".strip()
-        return visible(full or str(self.values["username"]))
 
 
 def plan_users(session: Session, context: Context, peer: ServerPeer, people: People) -> UsersPlan:
@@ -97,8 +66,8 @@ class _Planner:
     # --- who is listed -------------------------------------------------------------------------
 
     def decide(self, session: Session, records: Sequence[UserRecord]) -> None:
-        links = self._links(session, [record.id for record in records])
-        linked = self._accounts(session, links)
+        links = read_links(session, self.peer.id, [record.id for record in records])
+        linked = read_accounts(session, self.accounts, links)
         self.plan.stale_links.extend(person for person in links if person not in linked)
         owners = self.accounts.by_username(
             session,
@@ -199,7 +168,7 @@ class _Planner:
             if link.person_id not in self.listed
         }
         for some in in_batches(links):
-            missing = self._accounts(session, {person: links[person] for person in some})
+            missing = read_accounts(session, self.accounts, {person: links[person] for person in some})
             self.plan.stale_links.extend(person for person in some if person not in missing)
             for person, account in missing.items():
                 self._decide_missing_one(person, account)
@@ -225,13 +194,13 @@ class _Planner:
     def _remove(self, action: Action, person: int, account: Linked, reason: str) -> None:
         if account.values["username"] in self.protected:
             why = f"{reason}, but tconnect.client.protected_accounts lists the account"
-            self._skip(person, account.key, account.name, why, is_fault=False)
+            self._skip(person, account.key, visible(account.name), why, is_fault=False)
             return
         values: dict[str, Any] = {}
         if action is Action.SUSPENDED:
             self._keep_flag(person, account, value=True)
             values = {"suspended": 1, "timemodified": self.now}
-        self._change(action, person, account, account.name, values, reason=reason)
+        self._change(action, person, account, visible(account.name), values, reason=reason)
 
     def _keep_flag(self, person: int, account: Linked, value: bool) -> None:
         if value != account.suspended_by_sync:
@@ -258,38 +227,6 @@ class _Planner:
     ) -> None:
         key = None if account is None else account.key
         self.plan.changes.append(Change(action, USERS, person, key, subject, values, before or {}, reason))
-
-    def _links(self, session: Session, people: Iterable[int]) -> dict[int, Any]:
-        rows = session.execute(
-            select(Link.person_id, Link.account_key, Link.suspended_by_sync).where(
-                Link.person_id.in_(people), Link.server_id == self.peer.id
-            )
-        )
-        return {link.person_id: link for link in rows}
-
-    def _accounts(self, session: Session, links: Mapping[int, Any]) -> dict[int, Linked]:
-        """The accounts behind links, by person; a link whose row is gone has none."""
-        columns = self.accounts.columns
-        shared = rules.shared_columns(columns)
-        statement = self.accounts.select(STANDARD_FIELDS).add_columns(
-            *(getattr(columns.mapped_class, name).label(f"stored_{name}") for name in shared)
-        )
-        rows = {
-            row["key"]: dict(row)
-            for row in session.execute(
-                statement.where(self.accounts.key.in_([link.account_key for link in links.values()]))
-            ).mappings()
-        }
-        return {
-            person: Linked(
-                link.account_key,
-                link.suspended_by_sync,
-                rows[link.account_key],
-                {name: rows[link.account_key][f"stored_{name}"] for name in shared},
-            )
-            for person, link in links.items()
-            if link.account_key in rows
-        }
 
 
 def _name(record: UserRecord) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support import peers, sites
 
 from tconnect_pyramid.client import signin
 from tconnect_pyramid.client.signin import Arrived, Failed, GoHome
+from tconnect_pyramid.directory.columnmap import ColumnMap, inverted, joined
 from tconnect_pyramid.errors import NotFound, PeerError
 from tconnect_pyramid.models import Link, ServerSession, SignInRequest
 from tconnect_pyramid.protocol import jsend
@@ -306,3 +308,40 @@ def test_only_people_with_a_link_are_refreshed(context, server_id):
         signin.refresh_person(context, server_id, 3)
     with pytest.raises(NotFound):
         signin.refresh_person(context, server_id + 1, 3)
+
+
+class _Hosts(DeclarativeBase):
+    pass
+
+
+class _User(_Hosts):
+    """A host's table that keeps the whole name in one column."""
+
+    __tablename__ = "host_users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(unique=True)
+    mail: Mapped[str]
+    full_name: Mapped[str]
+    is_active: Mapped[bool]
+
+
+def test_a_new_name_reaches_a_hosts_one_column_for_it(make_sqlite, peer):
+    columns = ColumnMap(
+        _User,
+        {
+            "username": _User.login,
+            "email": _User.mail,
+            "suspended": inverted(_User.is_active),
+            "firstname": joined(_User.full_name, "firstname", "lastname"),
+        },
+    )
+    options = [("client.enabled", "true")]
+    with sites.context(make_sqlite(), transport=peer, accounts=columns, options=options) as context:
+        _Hosts.metadata.create_all(context.database.engine)
+        server_id = peers.add_server(context)
+        key = arrive(context, server_id).account_key
+        peer.answer = lambda url, form: jsend.Success({**PERSON, "firstname": "Alicia"})
+        assert arrive(context, server_id).account_key == key
+        with context.reading() as session:
+            assert session.get(_User, key).full_name == "Alicia Ångström"

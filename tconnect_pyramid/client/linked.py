@@ -1,0 +1,79 @@
+"""The accounts that people of a server have here, as they are: what every rule about a change compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.client import accounts as rules
+from tconnect_pyramid.directory.accounts import Accounts
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
+from tconnect_pyramid.models import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A person's account as it is. `stored` holds the columns that several fields share."""
+
+    key: int
+    suspended_by_sync: bool
+    values: Mapping[str, Any]
+    stored: Mapping[str, Any]
+
+    @property
+    def is_deleted(self) -> bool:
+        """The account is deleted, by a sync or by hand."""
+        return bool(self.values["deleted"])
+
+    @property
+    def is_suspended(self) -> bool:
+        """The account is suspended, by a sync or by hand."""
+        return bool(self.values["suspended"])
+
+    @property
+    def is_suspended_by_hand(self) -> bool:
+        """The account is suspended, and no sync did it."""
+        return self.is_suspended and not self.suspended_by_sync
+
+    @property
+    def name(self) -> str:
+        """Who it is, for a line of the run."""
+        full = f"{self.values['firstname'] or ''} {self.values['lastname'] or ''}".strip()
+        return full or str(self.values["username"])
+
+
+def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[int, Any]:
+    """The links of these people, by person: rows with `account_key` and `suspended_by_sync`."""
+    rows = session.execute(
+        select(Link.person_id, Link.account_key, Link.suspended_by_sync).where(
+            Link.person_id.in_(people), Link.server_id == server_id
+        )
+    )
+    return {link.person_id: link for link in rows}
+
+
+def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Any]) -> dict[int, Linked]:
+    """The accounts behind links, by person; a link whose row is gone has none."""
+    columns = accounts.columns
+    shared = rules.shared_columns(columns)
+    statement = accounts.select(STANDARD_FIELDS).add_columns(
+        *(getattr(columns.mapped_class, name).label(f"stored_{name}") for name in shared)
+    )
+    keys = [link.account_key for link in links.values()]
+    rows = {
+        row["key"]: dict(row) for row in session.execute(statement.where(accounts.key.in_(keys))).mappings()
+    }
+    return {
+        person: Linked(
+            link.account_key,
+            link.suspended_by_sync,
+            rows[link.account_key],
+            {name: rows[link.account_key][f"stored_{name}"] for name in shared},
+        )
+        for person, link in links.items()
+        if link.account_key in rows
+    }
