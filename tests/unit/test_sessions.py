@@ -103,9 +103,12 @@ def test_looking_up_costs_two_statements(context):
     assert len([text for text in statements if text.startswith("SELECT")]) == 2, statements
 
 
-def test_a_sign_in_times_out_unless_it_is_used(context, clock):
+@pytest.mark.parametrize("timeout", [7200, 60])
+def test_a_sign_in_times_out_unless_it_is_used(context, clock, timeout):
+    with context.unit() as session:
+        sites.set_option(session, context.settings, "session.timeout", str(timeout), clock())
     browser_id, signin_id = sign_in(context, add_account(context))
-    clock.tick(7200)
+    clock.tick(timeout)
     assert isinstance(look_up(context, browser_id), SignedIn)
     clock.tick(1)
     assert look_up(context, browser_id) == Ended()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,11 +115,13 @@ def test_refusals_come_in_the_order_of_the_protocol(context, server_id):
     assert json.loads(services.answer(context, call | {"component": "auth_connect"})) == error(next(expected))
 
 
-def test_a_sign_in_request_is_valid_for_ten_minutes_and_for_its_server_only(context, clock, server_id):
+@pytest.mark.parametrize("seconds", [600, 120])
+def test_a_sign_in_request_is_valid_for_its_time_and_for_its_server_only(context, clock, server_id, seconds):
+    context = replace(context, settings=replace(context.settings, request_timeout=seconds))
     url = signin.start(context, server_id, "browser", "")
     token = url.partition("requesttoken=")[2]
     assert ask(context, "validate_sso_request_token", requesttoken=token) == SUCCESS
-    clock.tick(600)
+    clock.tick(seconds)
     assert ask(context, "VALIDATE_sso_request_token", requesttoken=token) == SUCCESS
     clock.tick(1)
     assert ask(context, "validate_sso_request_token", requesttoken=token) == error("sso request timed out")
@@ -127,9 +130,13 @@ def test_a_sign_in_request_is_valid_for_ten_minutes_and_for_its_server_only(cont
     assert ask(context, "validate_sso_request_token", requesttoken=token) == error("sso request timed out")
 
 
-def test_an_active_person_is_active_until_the_time_out_and_asking_prolongs_nothing(context, clock, server_id):
+@pytest.mark.parametrize("timeout", [7200, 60])
+def test_an_active_person_is_active_until_the_time_out_and_asking_prolongs_nothing(
+    context, clock, server_id, timeout
+):
+    set_option(context, "session.timeout", str(timeout))
     browser_id, token = signed_in(context, server_id)
-    clock.tick(7200)
+    clock.tick(timeout)
     assert ask(context, "is_sso_user_active", ssotoken=token)["data"] == {"active": True}
     clock.tick(1)
     assert ask(context, "is_sso_user_active", ssotoken=token)["data"] == {"active": False}

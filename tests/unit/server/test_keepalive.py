@@ -35,12 +35,14 @@ def test_one_active_client_keeps_a_sign_in_alive(server):
     assert len(client.sessions) == len(other.sessions) == 1
 
 
-def test_an_idle_sign_in_ends_everywhere(server):
+@pytest.mark.parametrize("timeout", [TIMEOUT, 60])
+def test_an_idle_sign_in_ends_everywhere(server, timeout):
+    server.option("session.timeout", str(timeout))
     clients = [server.add_client(), server.add_client()]
     idle, busy, local = (server.sign_in(server.add_person()) for _ in range(3))
     for client in clients:
         server.open_session(idle, client)
-    server.clock.tick(TIMEOUT)
+    server.clock.tick(timeout)
     busy = server.sign_in(server.add_person())
     kept = server.open_session(busy, clients[0])
     server.clock.tick(1)

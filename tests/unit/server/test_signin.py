@@ -213,6 +213,20 @@ def test_a_second_use_ends_nothing_however_late(server):
     assert is_signed_in(server, signed_in)
 
 
+@pytest.mark.parametrize(("timeout", "succeeds"), [(7200, True), (600, True), (599, False)])
+def test_a_token_of_a_sign_in_that_has_timed_out_is_worth_nothing(server, timeout, succeeds):
+    server.option("session.timeout", str(timeout))
+    client, signed_in = server.add_client(), server.sign_in(server.add_person())
+    server.clock.tick(570)
+    token = server.ssotoken(signed_in, client)
+    server.clock.tick(30)
+
+    reply = server.call(client, "get_sso_user", ssotoken=token)
+
+    assert (reply["status"] == "success") is succeeds
+    assert succeeds or reply == EXPIRED
+
+
 @pytest.mark.parametrize(("seconds", "succeeds"), [(60, True), (61, False)])
 def test_a_token_is_redeemable_for_a_minute(server, seconds, succeeds):
     client = server.add_client()
