@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from support import databases
 
@@ -21,3 +23,10 @@ def make_sqlite(tmp_path):
     """Like `make_database`, on SQLite only: for tests whose subject is not the database."""
     with databases.maker("sqlite", tmp_path) as make:
         yield make
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say once for each reason how many tests were skipped, instead of naming hundreds of them."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"SKIPPED {number}: {reason.removeprefix('Skipped: ')}")
