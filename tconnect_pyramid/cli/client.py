@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import click
@@ -195,7 +195,7 @@ def show_run(site: Site, run: int) -> Answer:
         report = runs.show_run(session, run)
     lines = [asdict(line) for line in report.lines]
     summary = _run_row(report)
-    text = [described({**summary, "counts": _counted(report), "started": moment(report.started)})]
+    text = [described({**summary, "counts": _counted(report)})]
     text += [
         "  ".join(str(line[key]) for _, key in LINE_COLUMNS if line[key] not in {None, ""}) for line in lines
     ]
@@ -314,6 +314,12 @@ def _counted(report: RunReport) -> str:
     return ", ".join(f"{number} {name}" for name, number in report.counts.items() if number)
 
 
+def _decision(row: Mapping[str, object]) -> str:
+    if row["state"] != "held":
+        return ""
+    return f" `tconnect client run show {row['run']}` shows whom it is about, `run approve` and `run reject` decide."
+
+
 def _table(context: Context, reports: Sequence[RunReport], *, started: bool = False) -> Rows:
     with context.reading() as session:
         names = {view.idnumber: view.name for view in servers.list_servers(session)}
@@ -329,7 +335,7 @@ def _table(context: Context, reports: Sequence[RunReport], *, started: bool = Fa
     columns = (("Started (UTC)", "when"), *RUN_COLUMNS) if started else RUN_COLUMNS
     # Behind the table, as a narrow column would break a sentence into pieces.
     said = [
-        f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}"
+        f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}{_decision(row)}"
         for row in rows
         if not started and row["message"] and STATUS.get(str(row["state"]), DONE)
     ]

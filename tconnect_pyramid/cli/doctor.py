@@ -88,7 +88,7 @@ def add_to(main: click.Group) -> None:
 
 
 def doctor(site: Site) -> Answer:
-    """Look at the settings, the database, the broker, the clock and every peer; status 1 on a problem."""
+    """Look at the settings, broker, database, accounts, clock, outbox and every peer; status 1 on a problem."""
     uri = site.uri()
     with working("Looking at everything"):
         checks = list(_checks(site, uri))
@@ -127,8 +127,7 @@ def _database(context: Context) -> Iterator[Check]:
     try:
         version = schema.current_version(engine)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        yield Check("database", "problem", f"{where}: {reason}", "start it, or mend sqlalchemy.url")
+        yield Check("database", "problem", f"{where}: {_reason(error)}", "start it, or mend sqlalchemy.url")
         return
     needed = schema.newest_version()
     if version != needed:
@@ -143,7 +142,26 @@ def _database(context: Context) -> Iterator[Check]:
             "the engine of this site is not set up for several processes",
             "call tconnect_pyramid.sqlite.configure(engine) after creating it",
         )
+    yield _accounts(context)
     yield from _clock(context)
+
+
+def _accounts(context: Context) -> Check:
+    table = context.accounts.columns.table.name
+    try:
+        with context.reading() as session:
+            # Names every mapped column: a host's table may be older than its program.
+            context.accounts.fetch(session, [0])
+            count = context.accounts.count(session)
+    except SQLAlchemyError as error:
+        return Check(
+            "accounts", "problem", f"{table}: {_reason(error)}", "make this site's own tables, or mend them"
+        )
+    return Check("accounts", "ok", f"{table}, {count} people")
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
 def _clock(context: Context) -> Iterator[Check]:

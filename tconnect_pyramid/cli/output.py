@@ -20,6 +20,11 @@ HELD = 3
 
 Row = Mapping[str, object]
 
+MOMENTS = frozenset(
+    {"timecreated", "timemodified", "firstaccess", "lastaccess", "lastlogin", "currentlogin", "started"}
+)
+"""Names of values that are points in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -65,9 +70,15 @@ def as_document(document: object) -> str:
 def described(row: Row) -> str:
     """One object in lines of name and value."""
     width = max(map(len, row), default=0)
-    return "\n".join(
-        f"{name:<{width}}  {'no' if value is False else cell(value)}".rstrip() for name, value in row.items()
-    )
+    return "\n".join(f"{name:<{width}}  {_described(name, value)}".rstrip() for name, value in row.items())
+
+
+def _described(name: str, value: object) -> str:
+    if value is False:
+        return "no"
+    if name in MOMENTS and isinstance(value, int):
+        return f"{moment(value)} UTC" if value else "-"
+    return cell(value)
 
 
 def cell(value: object) -> str:

@@ -100,9 +100,15 @@ def _choices(*, adding: bool) -> Callable[[Callable[..., Any]], Callable[..., An
             help=f"A course to synchronise; may be repeated{'' if adding else f'; {NONE} clears the list'}.",
         ),
         click.option(
-            "--add-new-audiences/--no-add-new-audiences", default=unsaid, help="Each later one too."
+            "--add-new-audiences/--no-add-new-audiences",
+            default=unsaid,
+            help="Whether each audience that is made later is added.",
         ),
-        click.option("--add-new-courses/--no-add-new-courses", default=unsaid, help="Each later one too."),
+        click.option(
+            "--add-new-courses/--no-add-new-courses",
+            default=unsaid,
+            help="Whether each course that is made later is added.",
+        ),
         click.option("--comment", help="A note for administrators of this server."),
     ]
 

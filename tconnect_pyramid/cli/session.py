@@ -69,7 +69,9 @@ def end(site: Site, session: int | None, who: str | None, dry_run: bool) -> Answ
         return Answer({**document, "ended": [], "would_end": ids}, f"{len(ids)} sign-ins would be ended.")
     text = f"{len(ids)} sign-ins ended."
     if notices:
-        text += f" {delivered.confirmed} of {len(notices)} notices to peers arrived; the rest is tried again."
+        text += f" {delivered.confirmed} of {len(notices)} notices to peers arrived."
+        if document["waiting"]:
+            text += " The rest is tried again."
     return Answer(document, text)
 
 

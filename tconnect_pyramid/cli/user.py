@@ -155,7 +155,7 @@ def unsuspend(site: Site, who: str) -> Answer:
 @command(user, "delete")
 @click.argument("who")
 def delete(site: Site, who: str) -> Answer:
-    """Delete an account: the row stays without name, address and memberships; its sign-ins end."""
+    """Delete an account: the row stays with the name, without user name, address and memberships; sign-ins end."""
     context = site.migrated()
     with context.unit() as session:
         person = context.accounts.find(session, who)

@@ -327,6 +327,11 @@ def test_people_are_kept(site):
     assert (edited["idnumber"], edited["email"]) == ("", "a=b@example.org")
     shown = site.json("user", "show", 1)
     assert (shown["city"], shown["username"]) == ("Malmö", "åsa")
+    read = dict(
+        line.split(maxsplit=1) for line in site("user", "show", 1).stdout.splitlines() if "  " in line
+    )
+    assert read["timecreated"].endswith(" UTC")
+    assert read["lastlogin"] == "-"
     assert "password" not in shown
     assert site.json("user", "admin", "åsa", "on")["admin"] is True
     assert site.json("user", "admin", "åsa", "off")["admin"] is False
@@ -662,6 +667,7 @@ def test_the_doctor_finds_what_is_wrong_with_the_outbox_and_a_peer(site):
     assert "connect" in checks["client Gone"]["found"]
     assert checks["database"]["ok"]
     assert checks["clock"]["ok"]
+    assert checks["accounts"]["ok"]
     assert checks["broker"]["ok"]
     assert "problem  client Gone" in report.stdout
 
@@ -693,6 +699,15 @@ def test_the_doctor_finds_a_clock_that_is_wrong(site, monkeypatch):
     checks = {check["name"]: check for check in site.json("doctor", status=1)["checks"]}
 
     assert not checks["clock"]["ok"]
+
+
+def test_the_doctor_finds_an_account_table_that_is_not_there(site):
+    site.change(text("ALTER TABLE tconnect_account RENAME COLUMN city TO town"))
+
+    checks = {check["name"]: check for check in site.json("doctor", status=1)["checks"]}
+
+    assert "city" in checks["accounts"]["found"]
+    assert checks["accounts"]["remedy"]
 
 
 def test_the_schedule_is_that_of_the_ini(site, tmp_path):
@@ -911,8 +926,9 @@ def test_a_held_sync_waits_for_a_decision(pair):
     assert client.json("client", "run", "reject", held["run"])["state"] == "rejected"
     assert client.json("client", "run", "approve", held["run"], status=1)["error"]
 
-    assert client("client", "sync", "users", status=3).stderr
+    said = client("client", "sync", "users", status=3).stderr
     (held, *_) = client.json("client", "run", "list")
+    assert f"`tconnect client run show {held['run']}`" in said
     assert client.json("client", "run", "approve", held["run"])["counts"]["suspended"] == 2
     assert [person["suspended"] for person in client.json("user", "list")] == [True, True]
 
