@@ -24,7 +24,7 @@ class Transport(Protocol):
         Raises errors.PeerError for whatever goes wrong on the way, and errors.TransactionOpen when a
         transaction of this site is open.
         """
-        ...  # pragma: no cover
+        ...
 
 
 class ITransport(Interface):
