@@ -20,8 +20,19 @@ class Options:
     server_enabled: bool
     server_sync_passwords: bool
     client_enabled: bool
+    client_auto_sign_in: int | None
+    client_migrate_accounts: bool
+    client_account_mapping: str
     client_removed_person: str
     client_protected_accounts: tuple[str, ...]
+    client_sync_profile_fields: bool
+    client_sync_jobs: bool
+    client_sync_positions: bool
+    client_sync_organisations: bool
+    client_sync_idnumber: bool
+    client_plugin_services: bool
+    auth_manual: bool
+    auth_order: tuple[str, ...]
     session_timeout: int
 
 

@@ -88,6 +88,10 @@ def _choice(*values: str) -> Kind:
     return Kind(f"one of {', '.join(values)}", values[0], parse)
 
 
+def _server_id(text: str) -> int | None:
+    return None if text in {"", "none"} else _integer(text)
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -140,6 +144,7 @@ TEXT = Kind(f"text of at most {LONGEST_NAME} characters", "Example learning", _t
 FILE = Kind("the path of a file, or nothing", "/etc/ssl/certs/our-own-ca.pem", _optional_text)
 BOOLEAN = Kind("true or false", "true", _boolean)
 WORDS = Kind("names with spaces between them", "admin support", _words)
+SERVER_ID = Kind("the id of a server, or none", "1", _server_id)
 NETWORKS = Kind("networks with spaces between them", "10.0.0.0/8 fd00::/8", _networks)
 SITE_URL = Kind(
     "an http or https address with an ASCII host name and without user name, query and fragment",
@@ -252,6 +257,31 @@ SETTINGS: tuple[Setting, ...] = (
         option=True,
     ),
     Setting(
+        "client.auto_sign_in",
+        SERVER_ID,
+        None,
+        "The id of the server that people are sent to at once when they come to the login page. "
+        "`/login?nosso=1` shows that page all the same.",
+        option=True,
+    ),
+    Setting(
+        "client.migrate_accounts",
+        BOOLEAN,
+        False,
+        "A person without an account here takes over the local account that matches by "
+        "`client.account_mapping`. That field must be one that nobody can choose freely on the server, or "
+        "somebody could take over another person's account.",
+        option=True,
+    ),
+    Setting(
+        "client.account_mapping",
+        _choice("username", "email", "idnumber", "uniqueid"),
+        "username",
+        "The field by which a local account is recognised when accounts are migrated; `uniqueid` is the "
+        "`tc_…` username of an account that came from the same server before.",
+        option=True,
+    ),
+    Setting(
         "client.removed_person",
         _choice("keep", "suspend", "delete"),
         "suspend",
@@ -264,6 +294,62 @@ SETTINGS: tuple[Setting, ...] = (
         WORDS,
         (),
         "Usernames of local accounts that no sync and no sign-in of a peer may take over, suspend or delete.",
+        option=True,
+    ),
+    Setting(
+        "client.sync_profile_fields",
+        BOOLEAN,
+        True,
+        "Keep custom profile fields as the server sends them.",
+        option=True,
+    ),
+    Setting(
+        "client.sync_jobs",
+        BOOLEAN,
+        True,
+        "Keep job assignments as the server sends them.",
+        option=True,
+    ),
+    Setting(
+        "client.sync_positions",
+        BOOLEAN,
+        True,
+        "Keep positions as the server sends them.",
+        option=True,
+    ),
+    Setting(
+        "client.sync_organisations",
+        BOOLEAN,
+        True,
+        "Keep organisations as the server sends them.",
+        option=True,
+    ),
+    Setting(
+        "client.sync_idnumber",
+        BOOLEAN,
+        False,
+        "Copy people's ID numbers too. Without it an ID number is this site's own.",
+        option=True,
+    ),
+    Setting(
+        "client.plugin_services",
+        BOOLEAN,
+        False,
+        "Let servers call the services that plugins of this site offer.",
+        option=True,
+    ),
+    Setting(
+        "auth.manual",
+        BOOLEAN,
+        True,
+        "People may log in with a password that is kept here.",
+        option=True,
+    ),
+    Setting(
+        "auth.order",
+        WORDS,
+        ("manual", "connect"),
+        "The order in which the login page offers the ways to log in.",
         option=True,
     ),
     Setting(

@@ -127,3 +127,22 @@ class AwaitedMember(Base):
     collection_id: Mapped[int] = mapped_column(
         ForeignKey(Collection.id, ondelete="CASCADE"), primary_key=True, index=True
     )
+
+
+class Counterpart(Base):
+    """Something else of a server is this local row, for as long as the server sends it (protocol 9).
+
+    `kind` is `position_framework`, `position`, `organisation_framework`, `organisation` or `job`.
+    """
+
+    __tablename__ = "tconnect_counterpart"
+
+    # The selective column leads, as in `Link`.
+    remote_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(30), primary_key=True)
+    server_id: Mapped[int] = mapped_column(
+        ForeignKey(Server.id, ondelete="CASCADE"), primary_key=True, index=True
+    )
+    local_id: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (UniqueConstraint("local_id", "kind"),)

@@ -111,6 +111,21 @@ class AudienceMember(Base):
     )
 
 
+class FormerMember(Base):
+    """An account was in an audience when it was deleted.
+
+    Deleting ends memberships, so that a client which is restricted to the audience would never hear of
+    it and merely suspend the account (protocol 5).
+    """
+
+    __tablename__ = "tconnect_former_member"
+
+    account_key: Mapped[int] = mapped_column(AccountKey, primary_key=True, autoincrement=False)
+    audience_id: Mapped[int] = mapped_column(
+        ForeignKey(Audience.id, ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
 class Group(PeopleSet, Base):
     """A social site's counterpart of an audience: what collections become there (protocol 9)."""
 

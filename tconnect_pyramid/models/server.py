@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text, false, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tconnect_pyramid.models.base import AccountKey, Base, Pk, Seconds, never_reuse_ids
@@ -32,6 +32,9 @@ class Client(Base):
     restrict_audience_id: Mapped[int | None] = mapped_column(BigInteger)
     add_new_audiences: Mapped[bool] = mapped_column(default=False)
     add_new_courses: Mapped[bool] = mapped_column(default=False)
+    sends_profile_fields: Mapped[bool] = mapped_column(default=True, server_default=true())
+    sends_jobs: Mapped[bool] = mapped_column(default=True, server_default=true())
+    plugin_services: Mapped[bool] = mapped_column(default=False, server_default=false())
     comment: Mapped[str] = mapped_column(Text, default="")
     timecreated: Mapped[Seconds]
     timemodified: Mapped[Seconds]
@@ -58,6 +61,28 @@ class ClientCourse(Base):
     client_id: Mapped[int] = mapped_column(ForeignKey(Client.id, ondelete="CASCADE"), primary_key=True)
     course_id: Mapped[int] = mapped_column(
         ForeignKey("tconnect_course.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class ClientPositionFramework(Base):
+    """A framework of positions is synchronised to a client."""
+
+    __tablename__ = "tconnect_client_position_framework"
+
+    client_id: Mapped[int] = mapped_column(ForeignKey(Client.id, ondelete="CASCADE"), primary_key=True)
+    framework_id: Mapped[int] = mapped_column(
+        ForeignKey("tconnect_position_framework.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class ClientOrganisationFramework(Base):
+    """A framework of organisations is synchronised to a client."""
+
+    __tablename__ = "tconnect_client_organisation_framework"
+
+    client_id: Mapped[int] = mapped_column(ForeignKey(Client.id, ondelete="CASCADE"), primary_key=True)
+    framework_id: Mapped[int] = mapped_column(
+        ForeignKey("tconnect_organisation_framework.id", ondelete="CASCADE"), primary_key=True, index=True
     )
 
 

@@ -20,6 +20,8 @@ class SignIn(Base):
     id: Mapped[Pk]
     browser_hash: Mapped[str] = mapped_column(String(64), unique=True)
     account_key: Mapped[int] = mapped_column(AccountKey, index=True)
+    # The administrator who acts as this account ("login as"), None when it is the person themselves.
+    acted_by: Mapped[int | None] = mapped_column(AccountKey)
     timecreated: Mapped[Seconds]
     last_seen: Mapped[Seconds] = mapped_column(index=True)
     ended: Mapped[int | None] = mapped_column(BigInteger)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 SERVER_SEP = "/totara/connect/sep.php"
 SSO_REQUEST = "/totara/connect/sso_request.php"
+USER_EDIT = "/user/edit.php"
 
 CLIENT_SETUP = "/auth/connect/sep_setup.php"
 CLIENT_SEP = "/auth/connect/sep.php"
 SSO_START = "/auth/connect/sso_start.php"
 SSO_FINISH = "/auth/connect/sso_finish.php"
+CLIENT_USER_EDIT = "/auth/connect/user_edit.php"
+CLIENT_USER_EDIT_FINISH = "/auth/connect/user_edit_finish.php"
 
 
 def join(base_url: str, path: str) -> str:
