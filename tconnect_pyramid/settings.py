@@ -260,8 +260,8 @@ SETTINGS: tuple[Setting, ...] = (
         "client.auto_sign_in",
         SERVER_ID,
         None,
-        "The id of the server that people are sent to at once when they come to the login page. "
-        "`/login?nosso=1` shows that page all the same.",
+        "The id of the server that people are sent to at once when they come to the login page; "
+        "`tconnect client server list` shows it. `/login?nosso=1` shows that page all the same.",
         option=True,
     ),
     Setting(
@@ -300,28 +300,28 @@ SETTINGS: tuple[Setting, ...] = (
         "client.sync_profile_fields",
         BOOLEAN,
         True,
-        "Keep custom profile fields as the server sends them.",
+        "Keep custom profile fields as the server sends them. With false, nothing of them is touched.",
         option=True,
     ),
     Setting(
         "client.sync_jobs",
         BOOLEAN,
         True,
-        "Keep job assignments as the server sends them.",
+        "Keep job assignments as the server sends them. With false, nothing of them is touched.",
         option=True,
     ),
     Setting(
         "client.sync_positions",
         BOOLEAN,
         True,
-        "Keep positions as the server sends them.",
+        "Keep positions as the server sends them. With false, nothing of them is touched.",
         option=True,
     ),
     Setting(
         "client.sync_organisations",
         BOOLEAN,
         True,
-        "Keep organisations as the server sends them.",
+        "Keep organisations as the server sends them. With false, nothing of them is touched.",
         option=True,
     ),
     Setting(
