@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.interfaces import Clock, Transport
 from tconnect_pyramid.models import AuditEntry, SiteValue
 from tconnect_pyramid.options import Options, read_options
+from tconnect_pyramid.plugins import PluginServices
 from tconnect_pyramid.secretbox import SecretBox, new_token
 from tconnect_pyramid.settings import Settings
 
@@ -23,7 +24,7 @@ IDNUMBER = "serveridnumber"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One site: its settings, database, accounts, keys, clock (Unix seconds) and way to its peers."""
+    """One site: its settings, database, accounts, keys, clock (Unix seconds), way to its peers, plugins."""
 
     settings: Settings
     database: Database
@@ -31,6 +32,7 @@ class Context:
     box: SecretBox
     clock: Clock
     transport: Transport
+    plugins: PluginServices = field(default_factory=PluginServices)
 
     @contextmanager
     def unit(self) -> Iterator[Session]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pyramid.config import PHASE3_CONFIG, Configurator
@@ -19,6 +20,7 @@ from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.directory.columnmap import ColumnMap, own_accounts
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.interfaces import Clock, IContext, ITransport, Transport
+from tconnect_pyramid.plugins import PluginService, PluginServices, Role, ServiceKey, service_key
 from tconnect_pyramid.secretbox import SecretBox
 from tconnect_pyramid.settings import Settings, expand, read_settings
 from tconnect_pyramid.transport import HttpTransport
@@ -36,6 +38,7 @@ class Directed:
         self.transport: Transport | None = None
         self.clock: Clock | None = None
         self.login_route: str | None = None
+        self.services: dict[ServiceKey, PluginService] = {}
 
 
 def includeme(config: Configurator) -> None:
@@ -48,6 +51,7 @@ def includeme(config: Configurator) -> None:
         set_tconnect_login_route,
         set_tconnect_transport,
         set_tconnect_clock,
+        add_tconnect_service,
     ):
         config.add_directive(directive.__name__, directive)
     config.add_request_method(lambda request: context_of(request.registry), "tconnect", reify=True)
@@ -104,6 +108,33 @@ def set_tconnect_clock(config: Configurator, clock: Clock) -> None:
     _direct(config, "clock", "clock", clock, repr(clock))
 
 
+def add_tconnect_service(
+    config: Configurator, component: str, name: str, service: Any, *, role: Role = "server"
+) -> None:
+    """Offer a service of the host's own to peers that may use plugin services (protocol 4).
+
+    `service`, a callable or its dotted name, is called with the site's context, the `plugins.Peer` and
+    the parameters by name; what it gives is sent as data, a `Refused` it raises as the refusal. `role` is
+    the one in which this site is called. Raises ConfigurationProblem for names that cannot be used.
+    """
+    key = service_key(role, component, name)
+    service = config.maybe_dotted(service)
+    if not callable(service):
+        raise ConfigurationProblem(
+            [f"add_tconnect_service: {component} {name}: {service!r} cannot be called."]
+        )
+    directed: Directed = config.registry["tconnect.directed"]
+    introspectable = config.introspectable(
+        "tconnect_pyramid services", key, f"{component} {name} ({role})", "add_tconnect_service"
+    )
+    introspectable.update(component=component, name=name, role=role, service=service)
+
+    def register() -> None:
+        directed.services[key] = service
+
+    config.action(("tconnect service", *key), register, introspectables=(introspectable,))
+
+
 def _direct(config: Configurator, directive: str, attribute: str, value: Any, title: str) -> None:
     directed = config.registry["tconnect.directed"]
     introspectable = config.introspectable("tconnect_pyramid", directive, title, f"set_tconnect_{directive}")
@@ -125,6 +156,7 @@ def _register_context(registry: Registry) -> None:
         box=SecretBox(settings.secret_keys),
         clock=directed.clock or _now,
         transport=directed.transport or _transport(settings, database),
+        plugins=PluginServices(MappingProxyType(directed.services)),
     )
     registry.registerUtility(context, IContext)
     registry.registerUtility(context.transport, ITransport)

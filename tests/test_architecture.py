@@ -34,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "peers",
         "context",
         "directory options transport schema migrations",
-        "models interfaces secretbox database",
+        "models interfaces secretbox database plugins",
         "protocol settings sqlite",
         "errors",
     )

@@ -23,7 +23,8 @@ class Caller:
     """A client that has proved who it is, as plain data.
 
     `apiversion` is the version spoken with it; `restrict_audience_id` is the audience it is restricted
-    to, None for everybody; `sends_passwords` is the server's option *sync user passwords*.
+    to, None for everybody; `sends_passwords` is the server's option *sync user passwords*, the other
+    switches are the client's own (protocol 8).
     """
 
     id: int
@@ -32,6 +33,9 @@ class Caller:
     apiversion: int
     restrict_audience_id: int | None
     sends_passwords: bool
+    sends_profile_fields: bool
+    sends_jobs: bool
+    plugin_services: bool
 
 
 def authenticate(session: Session, context: Context, call: ServiceCall) -> Caller:
@@ -65,6 +69,9 @@ def authenticate(session: Session, context: Context, call: ServiceCall) -> Calle
         apiversion=row.apiversion,
         restrict_audience_id=row.restrict_audience_id,
         sends_passwords=options.server_sync_passwords,
+        sends_profile_fields=row.sends_profile_fields,
+        sends_jobs=row.sends_jobs,
+        plugin_services=row.plugin_services,
     )
 
 

@@ -12,7 +12,9 @@ from sqlalchemy import update
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import Client
+from tconnect_pyramid.plugins import Peer, own_parameters
 from tconnect_pyramid.protocol import jsend, replies, services, versions
+from tconnect_pyramid.protocol.services import ServiceCall
 from tconnect_pyramid.server import clients, lists, signin
 from tconnect_pyramid.server.callers import Caller, authenticate
 from tconnect_pyramid.server.failures import log_bug
@@ -43,11 +45,22 @@ def _answer(context: Context, form: Form) -> Reply:
     with context.reading() as session:
         caller = authenticate(session, context, call)
     if call.component:
-        raise services.invalid_component(call.component)
+        return _plugin_service(context, caller, call)
     service = SERVICES.get(call.name)
     if service is None:
         raise services.invalid_server_service(call.service)
     return service(context, caller, call.form)
+
+
+def _plugin_service(context: Context, caller: Caller, call: ServiceCall) -> Reply:
+    plugins = context.plugins
+    if not caller.plugin_services or not plugins.has_component("server", call.component):
+        raise services.invalid_component(call.component)
+    service = plugins.find("server", call.component, call.name)
+    if service is None:
+        raise services.invalid_server_service(call.service)
+    peer = Peer(caller.id, caller.idnumber, caller.apiversion)
+    return _success(service(context, peer, own_parameters(call.form)))
 
 
 def _success(data: object = None) -> bytes:

@@ -43,6 +43,9 @@ def caller(client, **changes) -> Caller:
         "apiversion": 2,
         "restrict_audience_id": None,
         "sends_passwords": False,
+        "sends_profile_fields": True,
+        "sends_jobs": True,
+        "plugin_services": False,
     }
     return Caller(**{**values, **changes})
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
+from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import (
     Client,
     ClientAudience,
@@ -15,6 +17,7 @@ from tconnect_pyramid.models import (
     ClientSession,
     Notice,
 )
+from tconnect_pyramid.plugins import PluginServices
 from tconnect_pyramid.secretbox import new_token
 from tconnect_pyramid.server import services
 
@@ -24,6 +27,7 @@ def error(message: str) -> dict:
 
 
 OK = {"status": "success", "data": []}
+SECRET = "9e5fd840889cb8c885e4af0a154a5377b65998f5"
 WRONG = error("invalid server secret or idnumber")
 
 
@@ -112,6 +116,83 @@ def test_a_site_without_positions_says_so(server, items):
     assert server.call(server.add_client(apiversion=1), f"get_{items}") == error(
         f"get_{items} not available in api version 1"
     )
+
+
+@pytest.fixture
+def shop(server):
+    """The server with plugin services: one that tells what it was given, one that refuses, one that breaks."""
+
+    def tell(context, peer, parameters):
+        with context.reading() as session:
+            clients = session.query(Client).count()
+        return {"peer": [peer.id, peer.idnumber, peer.apiversion], "clients": clients, **parameters}
+
+    def refuse(context, peer, parameters):
+        raise Refused("no such price", parameter="product")
+
+    def break_(context, peer, parameters):
+        raise ValueError(f"no {SECRET}")
+
+    offered = {
+        "tell": tell,
+        "refuse": refuse,
+        "break": break_,
+        "nothing": lambda *_: None,
+        "odd": lambda *_: {3j},
+    }
+    plugins = PluginServices(
+        {
+            **{("server", "local_shop", name): service for name, service in offered.items()},
+            ("client", "local_till", "tell"): tell,
+        }
+    )
+    server.context = replace(server.context, plugins=plugins)
+    return server
+
+
+def test_a_plugin_answers_a_client_that_may_use_its_services(shop):
+    client = shop.add_client(plugin_services=True, apiversion=1)
+
+    assert shop.call(client, "Tell", component="local_shop", product="3") == {
+        "status": "success",
+        "data": {"peer": [client.id, client.idnumber, 1], "clients": 1, "product": "3"},
+    }
+    assert shop.call(client, "nothing", component="local_shop") == OK
+    assert shop.call(client, "refuse", component="local_shop") == {
+        "status": "fail",
+        "data": {"product": "no such price"},
+    }
+
+
+def test_a_plugin_is_refused_where_the_switch_is_off_or_it_offers_nothing(shop):
+    allowed, other = shop.add_client(plugin_services=True), shop.add_client()
+
+    assert shop.call(other, "tell", component="local_shop") == error(
+        "invalid server service component: local_shop"
+    )
+    for component in ("local_till", "local_shops"):
+        assert shop.call(allowed, "tell", component=component) == error(
+            f"invalid server service component: {component}"
+        )
+    assert shop.call(allowed, "Get_users", component="local_shop") == error(
+        "invalid server service name: Get_users"
+    )
+    assert shop.call(allowed, "tell") == error("invalid server service name: tell")
+    assert (
+        shop.call(allowed, "get_api_version", component="totara_connect", clienttype="totaralms")["status"]
+        == "success"
+    )
+
+
+@pytest.mark.parametrize("service", ["break", "odd"])
+def test_a_bug_of_a_plugin_is_an_error_without_details(shop, service, caplog):
+    client = shop.add_client(plugin_services=True)
+
+    reply = shop.call(client, service, component="local_shop")
+
+    assert reply == error("internal error")
+    assert len(caplog.records) == 1
+    assert SECRET not in caplog.text
 
 
 def test_a_client_that_leaves_is_told_so_again_and_again(server):
