@@ -22,6 +22,8 @@ class SignIn(Base):
     account_key: Mapped[int] = mapped_column(AccountKey, index=True)
     # The administrator who acts as this account ("login as"), None when it is the person themselves.
     acted_by: Mapped[int | None] = mapped_column(AccountKey)
+    # The sign-in of that administrator, which waits meanwhile; when it ends, so does this one.
+    acted_from: Mapped[int | None] = mapped_column(BigInteger, index=True)
     timecreated: Mapped[Seconds]
     last_seen: Mapped[Seconds] = mapped_column(index=True)
     ended: Mapped[int | None] = mapped_column(BigInteger)

@@ -29,11 +29,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tconnect_organisation_framework")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("tconnect_organisation_framework", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_organisation_framework_idnumber"), ["idnumber"], unique=False
-        )
-
+    op.create_index(
+        op.f("ix_tconnect_organisation_framework_idnumber"),
+        "tconnect_organisation_framework",
+        ["idnumber"],
+        unique=False,
+    )
     op.create_table(
         "tconnect_organisation_type",
         sa.Column(
@@ -71,11 +72,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tconnect_position_framework")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("tconnect_position_framework", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_position_framework_idnumber"), ["idnumber"], unique=False
-        )
-
+    op.create_index(
+        op.f("ix_tconnect_position_framework_idnumber"),
+        "tconnect_position_framework",
+        ["idnumber"],
+        unique=False,
+    )
     op.create_table(
         "tconnect_position_type",
         sa.Column(
@@ -123,13 +125,12 @@ def upgrade() -> None:
             "client_id", "framework_id", name=op.f("pk_tconnect_client_organisation_framework")
         ),
     )
-    with op.batch_alter_table("tconnect_client_organisation_framework", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_client_organisation_framework_framework_id"),
-            ["framework_id"],
-            unique=False,
-        )
-
+    op.create_index(
+        op.f("ix_tconnect_client_organisation_framework_framework_id"),
+        "tconnect_client_organisation_framework",
+        ["framework_id"],
+        unique=False,
+    )
     op.create_table(
         "tconnect_client_position_framework",
         sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -150,11 +151,12 @@ def upgrade() -> None:
             "client_id", "framework_id", name=op.f("pk_tconnect_client_position_framework")
         ),
     )
-    with op.batch_alter_table("tconnect_client_position_framework", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_client_position_framework_framework_id"), ["framework_id"], unique=False
-        )
-
+    op.create_index(
+        op.f("ix_tconnect_client_position_framework_framework_id"),
+        "tconnect_client_position_framework",
+        ["framework_id"],
+        unique=False,
+    )
     op.create_table(
         "tconnect_counterpart",
         sa.Column("remote_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -170,9 +172,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("remote_id", "kind", "server_id", name=op.f("pk_tconnect_counterpart")),
         sa.UniqueConstraint("local_id", "kind", name=op.f("uq_tconnect_counterpart_local_id_kind")),
     )
-    with op.batch_alter_table("tconnect_counterpart", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_tconnect_counterpart_server_id"), ["server_id"], unique=False)
-
+    op.create_index(
+        op.f("ix_tconnect_counterpart_server_id"), "tconnect_counterpart", ["server_id"], unique=False
+    )
     op.create_table(
         "tconnect_former_member",
         sa.Column("account_key", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -185,11 +187,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_key", "audience_id", name=op.f("pk_tconnect_former_member")),
     )
-    with op.batch_alter_table("tconnect_former_member", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_former_member_audience_id"), ["audience_id"], unique=False
-        )
-
+    op.create_index(
+        op.f("ix_tconnect_former_member_audience_id"), "tconnect_former_member", ["audience_id"], unique=False
+    )
     op.create_table(
         "tconnect_organisation",
         sa.Column(
@@ -230,14 +230,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tconnect_organisation")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("tconnect_organisation", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_organisation_framework_id"), ["framework_id"], unique=False
-        )
-        batch_op.create_index(batch_op.f("ix_tconnect_organisation_idnumber"), ["idnumber"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tconnect_organisation_parent_id"), ["parent_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tconnect_organisation_type_id"), ["type_id"], unique=False)
-
+    op.create_index(
+        op.f("ix_tconnect_organisation_framework_id"), "tconnect_organisation", ["framework_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_tconnect_organisation_idnumber"), "tconnect_organisation", ["idnumber"], unique=False
+    )
+    op.create_index(
+        op.f("ix_tconnect_organisation_parent_id"), "tconnect_organisation", ["parent_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_tconnect_organisation_type_id"), "tconnect_organisation", ["type_id"], unique=False
+    )
     op.create_table(
         "tconnect_organisation_type_field",
         sa.Column(
@@ -302,12 +306,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tconnect_position")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("tconnect_position", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_tconnect_position_framework_id"), ["framework_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tconnect_position_idnumber"), ["idnumber"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tconnect_position_parent_id"), ["parent_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tconnect_position_type_id"), ["type_id"], unique=False)
-
+    op.create_index(
+        op.f("ix_tconnect_position_framework_id"), "tconnect_position", ["framework_id"], unique=False
+    )
+    op.create_index(op.f("ix_tconnect_position_idnumber"), "tconnect_position", ["idnumber"], unique=False)
+    op.create_index(op.f("ix_tconnect_position_parent_id"), "tconnect_position", ["parent_id"], unique=False)
+    op.create_index(op.f("ix_tconnect_position_type_id"), "tconnect_position", ["type_id"], unique=False)
     op.create_table(
         "tconnect_position_type_field",
         sa.Column(
@@ -343,9 +347,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account_key", "field_id", name=op.f("pk_tconnect_profile_value")),
     )
-    with op.batch_alter_table("tconnect_profile_value", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_tconnect_profile_value_field_id"), ["field_id"], unique=False)
-
+    op.create_index(
+        op.f("ix_tconnect_profile_value_field_id"), "tconnect_profile_value", ["field_id"], unique=False
+    )
     op.create_table(
         "tconnect_job",
         sa.Column(
@@ -380,12 +384,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("account_key", "idnumber", name=op.f("uq_tconnect_job_account_key_idnumber")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("tconnect_job", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_job_organisation_id"), ["organisation_id"], unique=False
-        )
-        batch_op.create_index(batch_op.f("ix_tconnect_job_position_id"), ["position_id"], unique=False)
-
+    op.create_index(
+        op.f("ix_tconnect_job_organisation_id"), "tconnect_job", ["organisation_id"], unique=False
+    )
+    op.create_index(op.f("ix_tconnect_job_position_id"), "tconnect_job", ["position_id"], unique=False)
     op.create_table(
         "tconnect_organisation_value",
         sa.Column("data", sa.Text(), nullable=False),
@@ -406,11 +408,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("item_id", "field_id", name=op.f("pk_tconnect_organisation_value")),
     )
-    with op.batch_alter_table("tconnect_organisation_value", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_tconnect_organisation_value_field_id"), ["field_id"], unique=False
-        )
-
+    op.create_index(
+        op.f("ix_tconnect_organisation_value_field_id"),
+        "tconnect_organisation_value",
+        ["field_id"],
+        unique=False,
+    )
     op.create_table(
         "tconnect_position_value",
         sa.Column("data", sa.Text(), nullable=False),
@@ -431,17 +434,20 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("item_id", "field_id", name=op.f("pk_tconnect_position_value")),
     )
-    with op.batch_alter_table("tconnect_position_value", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_tconnect_position_value_field_id"), ["field_id"], unique=False)
-
-    with op.batch_alter_table("tconnect_client", schema=None) as batch_op:
-        batch_op.add_column(
-            sa.Column("sends_profile_fields", sa.Boolean(), server_default=sa.true(), nullable=False)
-        )
-        batch_op.add_column(sa.Column("sends_jobs", sa.Boolean(), server_default=sa.true(), nullable=False))
-        batch_op.add_column(
-            sa.Column("plugin_services", sa.Boolean(), server_default=sa.false(), nullable=False)
-        )
-
-    with op.batch_alter_table("tconnect_signin", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("acted_by", sa.BigInteger(), nullable=True))
+    op.create_index(
+        op.f("ix_tconnect_position_value_field_id"), "tconnect_position_value", ["field_id"], unique=False
+    )
+    op.add_column(
+        "tconnect_client",
+        sa.Column("sends_profile_fields", sa.Boolean(), server_default=sa.true(), nullable=False),
+    )
+    op.add_column(
+        "tconnect_client", sa.Column("sends_jobs", sa.Boolean(), server_default=sa.true(), nullable=False)
+    )
+    op.add_column(
+        "tconnect_client",
+        sa.Column("plugin_services", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column("tconnect_signin", sa.Column("acted_by", sa.BigInteger(), nullable=True))
+    op.add_column("tconnect_signin", sa.Column("acted_from", sa.BigInteger(), nullable=True))
+    op.create_index(op.f("ix_tconnect_signin_acted_from"), "tconnect_signin", ["acted_from"], unique=False)
