@@ -11,23 +11,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import delete, outerjoin, select, update
+from sqlalchemy import delete, or_, outerjoin, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import Outgoing, about_session, enqueue
 from tconnect_pyramid.directory.accounts import VIEW_FIELDS, AccountView, as_view, in_batches
+from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.models import ClientSession, Server, ServerSession, SignIn
 from tconnect_pyramid.protocol import services
 from tconnect_pyramid.secretbox import digest
 
-EndReason = Literal["logout", "ended", "suspended", "deleted", "timeout", "peer", "sync"]
+EndReason = Literal["logout", "ended", "suspended", "deleted", "timeout", "peer", "sync", "left"]
 """Why a sign-in ends: by the person, by an administrator, because the account was suspended or
-deleted here by hand, by time, because a peer said so, or by what a sync did to the account."""
+deleted here by hand, by time, because a peer said so, by what a sync did to the account, or because this
+site has left its server."""
 
 TELLS_THE_SERVER: frozenset[str] = frozenset({"logout", "ended", "suspended", "deleted"})
 """What ends a sign-in at its server too. Not a time-out: the person may be active elsewhere, and
-the server asks its clients before it times out itself (protocol 7.5). Not what the server caused."""
+the server asks its clients before it times out itself (protocol 7.5). Not what the server caused, and not
+leaving it: people stay signed in there."""
 
 KEEP_ENDED_SECONDS = 400 * 24 * 3600
 """How long an ended row is kept: longer than browsers keep a cookie."""
@@ -36,11 +39,17 @@ TOUCH_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A live sign-in and its account."""
+    """A live sign-in and its account.
+
+    `acted_by`: the key of the administrator who acts as this account, None when it is the person
+    themselves; `acted_from`: that administrator's own sign-in, which waits meanwhile.
+    """
 
     signin_id: int
     account: AccountView
     last_seen: int
+    acted_by: int | None = None
+    acted_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,13 @@ def look_up(session: Session, context: Context, browser_id: str) -> SignedIn | E
     row = (
         session.execute(
             accounts.select(VIEW_FIELDS)
-            .add_columns(SignIn.id.label("signin_id"), SignIn.last_seen, SignIn.ended)
+            .add_columns(
+                SignIn.id.label("signin_id"),
+                SignIn.last_seen,
+                SignIn.ended,
+                SignIn.acted_by,
+                SignIn.acted_from,
+            )
             # Outer: where a host has removed the account's row, the sign-in has ended, it is not unknown.
             .select_from(outerjoin(SignIn, accounts.columns.mapped_class, SignIn.account_key == accounts.key))
             .where(SignIn.browser_hash == digest(browser_id))
@@ -83,27 +98,90 @@ def look_up(session: Session, context: Context, browser_id: str) -> SignedIn | E
     account = as_view(row)
     if account.suspended or account.deleted:
         return Ended()
-    return SignedIn(row["signin_id"], account, row["last_seen"])
+    if row["acted_by"] is not None and not _may_go_on_acting(session, context, row["acted_by"], account):
+        return Ended()
+    return SignedIn(row["signin_id"], account, row["last_seen"], row["acted_by"], row["acted_from"])
 
 
 def touch(session: Session, signin_id: int, now: int) -> None:
-    """Remember that the person is active."""
+    """Remember that the person is active; so is the administrator's own sign-in while they act as somebody."""
+    waiting = select(SignIn.acted_from).where(SignIn.id == signin_id, SignIn.acted_from.is_not(None))
     session.execute(
-        update(SignIn).where(SignIn.id == signin_id, SignIn.ended.is_(None)).values(last_seen=now)
+        update(SignIn)
+        .where(or_(SignIn.id == signin_id, SignIn.id.in_(waiting)), SignIn.ended.is_(None))
+        .values(last_seen=now)
+        .execution_options(synchronize_session=False)
     )
+
+
+def act_as(session: Session, context: Context, signed_in: SignedIn, account_key: int, browser_id: str) -> int:
+    """Let an administrator act as another person, in a sign-in of its own; gives its id.
+
+    Theirs waits meanwhile, so that they stay signed in at its clients. `browser_id` must be a new one.
+    Raises NotFound and Conflict when nobody may act as this account.
+    """
+    admin = signed_in.account
+    person = context.accounts.view(session, account_key)
+    if person is None:
+        raise NotFound(f"There is no account with the id {account_key}.")
+    if signed_in.acted_by is not None or not admin.admin:
+        raise Conflict("Only an administrator, and as themselves, can begin to act as another person.")
+    if person.admin or person.key == admin.key or person.suspended or person.deleted:
+        raise Conflict(
+            f"Nobody can act as {person.fullname}: an administrator, oneself, and accounts that are suspended "
+            "or deleted are excepted."
+        )
+    now = context.clock()
+    row = SignIn(
+        browser_hash=digest(browser_id),
+        account_key=person.key,
+        acted_by=admin.key,
+        acted_from=signed_in.signin_id,
+        timecreated=now,
+        last_seen=now,
+    )
+    session.add(row)
+    session.flush()
+    context.audit(session, f"account:{admin.key}", "account.acting_began", person.username, id=person.key)
+    return row.id
+
+
+def stop_acting(session: Session, context: Context, signed_in: SignedIn, browser_id: str) -> bool:
+    """Take an administrator back to their own sign-in; False when that has ended meanwhile.
+
+    `browser_id` must be a new one: it becomes that of their own sign-in.
+    """
+    now = context.clock()
+    session.execute(
+        update(SignIn)
+        .where(SignIn.id == signed_in.signin_id, SignIn.ended.is_(None))
+        .values(ended=now, end_reason="ended")
+    )
+    back = session.scalars(
+        update(SignIn)
+        .where(SignIn.id == signed_in.acted_from, SignIn.ended.is_(None))
+        .values(browser_hash=digest(browser_id), last_seen=now)
+        .returning(SignIn.id)
+    ).all()
+    person = signed_in.account
+    context.audit(
+        session, f"account:{signed_in.acted_by}", "account.acting_ended", person.username, id=person.key
+    )
+    return bool(back)
 
 
 def end(session: Session, context: Context, signin_ids: Sequence[int], reason: EndReason) -> list[int]:
     """End sign-ins and write the notices for their peers; gives the ids of the notices.
 
-    The caller delivers them after its commit. Sign-ins that have ended already are left alone.
+    The caller delivers them after its commit. Sign-ins that have ended already are left alone. With an
+    administrator's sign-in ends the one in which they act as somebody else.
     """
     now = context.clock()
     outgoing: list[Outgoing] = []
     for some in in_batches(signin_ids):
         live = session.scalars(
             update(SignIn)
-            .where(SignIn.id.in_(some), SignIn.ended.is_(None))
+            .where(or_(SignIn.id.in_(some), SignIn.acted_from.in_(some)), SignIn.ended.is_(None))
             .values(ended=now, end_reason=reason)
             .returning(SignIn.id)
         ).all()
@@ -137,6 +215,12 @@ def end_of_accounts(
             session.scalars(select(SignIn.id).where(SignIn.account_key.in_(some), SignIn.ended.is_(None)))
         )
     return end(session, context, signin_ids, reason)
+
+
+def _may_go_on_acting(session: Session, context: Context, admin_key: int, person: AccountView) -> bool:
+    # Rights may change while somebody acts: asked at every request, like the account's own state.
+    admin = context.accounts.view(session, admin_key)
+    return admin is not None and admin.admin and not (admin.suspended or admin.deleted or person.admin)
 
 
 def origin(session: Session, signin_id: int) -> str | None:
