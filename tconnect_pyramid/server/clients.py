@@ -16,12 +16,17 @@ from tconnect_pyramid.directory.accounts import LONGEST_KEY, in_batches
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, PeerError
 from tconnect_pyramid.models import (
     Audience,
+    Base,
     Client,
     ClientAudience,
     ClientCourse,
+    ClientOrganisationFramework,
+    ClientPositionFramework,
     ClientSession,
     Course,
     Notice,
+    OrganisationFramework,
+    PositionFramework,
     SiteValue,
 )
 from tconnect_pyramid.options import set_option
@@ -60,9 +65,10 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class ClientWishes:
-    """What an administrator chooses for a client (protocol 8); audiences and courses by their ids.
+    """What an administrator chooses for a client (protocol 8); audiences, courses, frameworks by their ids.
 
-    `restrict_audience_id` None sends everybody.
+    `restrict_audience_id` None sends everybody. `profile_fields` and `jobs` say whether these are sent,
+    `plugin_services` whether the client may call services that plugins have added.
     """
 
     name: str
@@ -72,6 +78,11 @@ class ClientWishes:
     add_new_courses: bool = False
     audiences: tuple[int, ...] = ()
     courses: tuple[int, ...] = ()
+    profile_fields: bool = True
+    jobs: bool = True
+    plugin_services: bool = False
+    position_frameworks: tuple[int, ...] = ()
+    organisation_frameworks: tuple[int, ...] = ()
     comment: str = ""
 
 
@@ -89,10 +100,56 @@ class ClientView:
     add_new_courses: bool
     audiences: tuple[int, ...]
     courses: tuple[int, ...]
+    profile_fields: bool
+    jobs: bool
+    plugin_services: bool
+    position_frameworks: tuple[int, ...]
+    organisation_frameworks: tuple[int, ...]
     comment: str
     apiversion: int
     clienttype: str
     timecreated: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    """A kind of things that are synchronised to a client: the attribute of `ClientWishes`, and where it is kept."""
+
+    name: str
+    word: str
+    known: InstrumentedAttribute[int]
+    table: type[Base]
+    client_id: InstrumentedAttribute[int]
+    thing_id: InstrumentedAttribute[int]
+
+
+_ATTACHED: tuple[_Attached, ...] = (
+    _Attached(
+        "audiences",
+        "audience",
+        Audience.id,
+        ClientAudience,
+        ClientAudience.client_id,
+        ClientAudience.audience_id,
+    ),
+    _Attached("courses", "course", Course.id, ClientCourse, ClientCourse.client_id, ClientCourse.course_id),
+    _Attached(
+        "position_frameworks",
+        "position framework",
+        PositionFramework.id,
+        ClientPositionFramework,
+        ClientPositionFramework.client_id,
+        ClientPositionFramework.framework_id,
+    ),
+    _Attached(
+        "organisation_frameworks",
+        "organisation framework",
+        OrganisationFramework.id,
+        ClientOrganisationFramework,
+        ClientOrganisationFramework.client_id,
+        ClientOrganisationFramework.framework_id,
+    ),
+)
 
 
 def register_client(
@@ -151,7 +208,7 @@ def list_clients(session: Session, *, deleted: bool = False) -> list[ClientView]
     statement = select(Client).order_by(Client.id)
     if not deleted:
         statement = statement.where(Client.state != DELETED)
-    return [_view(session, row) for row in session.scalars(statement)]
+    return _views(session, session.scalars(statement).all())
 
 
 def find_client(session: Session, who: str) -> ClientView:
@@ -294,8 +351,8 @@ def _checked(
         )
     restrict_to = () if wishes.restrict_audience_id is None else (wishes.restrict_audience_id,)
     _check_known(session, "restrict_to", "audience", Audience.id, restrict_to)
-    _check_known(session, "audiences", "audience", Audience.id, wishes.audiences)
-    _check_known(session, "courses", "course", Course.id, wishes.courses)
+    for attached in _ATTACHED:
+        _check_known(session, attached.name, attached.word, attached.known, getattr(wishes, attached.name))
     return replace(wishes, name=name, url=url, comment=clean_text(wishes.comment))
 
 
@@ -336,21 +393,19 @@ def _put(session: Session, row: Client, wishes: ClientWishes) -> None:
     row.restrict_audience_id = wishes.restrict_audience_id
     row.add_new_audiences = wishes.add_new_audiences
     row.add_new_courses = wishes.add_new_courses
+    row.sends_profile_fields = wishes.profile_fields
+    row.sends_jobs = wishes.jobs
+    row.plugin_services = wishes.plugin_services
     row.comment = wishes.comment
     session.add(row)
     session.flush()
-    session.execute(delete(ClientAudience).where(ClientAudience.client_id == row.id))
-    session.execute(delete(ClientCourse).where(ClientCourse.client_id == row.id))
-    if wishes.audiences:
-        session.execute(
-            insert(ClientAudience),
-            [{"client_id": row.id, "audience_id": id_} for id_ in sorted(set(wishes.audiences))],
-        )
-    if wishes.courses:
-        session.execute(
-            insert(ClientCourse),
-            [{"client_id": row.id, "course_id": id_} for id_ in sorted(set(wishes.courses))],
-        )
+    for attached in _ATTACHED:
+        session.execute(delete(attached.table).where(attached.client_id == row.id))
+        ids = sorted(set(getattr(wishes, attached.name)))
+        if ids:
+            session.execute(
+                insert(attached.table), [{"client_id": row.id, attached.thing_id.key: id_} for id_ in ids]
+            )
 
 
 def _purge(session: Session, row: Client, now: int) -> int:
@@ -371,34 +426,47 @@ def _purge(session: Session, row: Client, now: int) -> int:
 
 
 def _detach(session: Session, client_id: int) -> None:
-    for table in (ClientSession, ClientAudience, ClientCourse):
-        session.execute(delete(table).where(table.client_id == client_id))
+    session.execute(delete(ClientSession).where(ClientSession.client_id == client_id))
+    for attached in _ATTACHED:
+        session.execute(delete(attached.table).where(attached.client_id == client_id))
 
 
 def _view(session: Session, row: Client) -> ClientView:
-    audiences = session.scalars(
-        select(ClientAudience.audience_id)
-        .where(ClientAudience.client_id == row.id)
-        .order_by(ClientAudience.audience_id)
-    )
-    courses = session.scalars(
-        select(ClientCourse.course_id)
-        .where(ClientCourse.client_id == row.id)
-        .order_by(ClientCourse.course_id)
-    )
-    return ClientView(
-        id=row.id,
-        idnumber=row.idnumber,
-        state=row.state,
-        name=row.name,
-        url=row.url,
-        restrict_to=row.restrict_audience_id,
-        add_new_audiences=row.add_new_audiences,
-        add_new_courses=row.add_new_courses,
-        audiences=tuple(audiences),
-        courses=tuple(courses),
-        comment=row.comment,
-        apiversion=row.apiversion,
-        clienttype=row.clienttype,
-        timecreated=row.timecreated,
-    )
+    return _views(session, [row])[0]
+
+
+def _views(session: Session, rows: Sequence[Client]) -> list[ClientView]:
+    """Each client with what is attached to it, by one statement for each kind."""
+    things: dict[tuple[str, int], list[int]] = {}
+    for some in in_batches(row.id for row in rows):
+        for attached in _ATTACHED:
+            for client_id, thing_id in session.execute(
+                select(attached.client_id, attached.thing_id)
+                .where(attached.client_id.in_(some))
+                .order_by(attached.thing_id)
+            ):
+                things.setdefault((attached.name, client_id), []).append(thing_id)
+    return [
+        ClientView(
+            id=row.id,
+            idnumber=row.idnumber,
+            state=row.state,
+            name=row.name,
+            url=row.url,
+            restrict_to=row.restrict_audience_id,
+            add_new_audiences=row.add_new_audiences,
+            add_new_courses=row.add_new_courses,
+            audiences=tuple(things.get(("audiences", row.id), ())),
+            courses=tuple(things.get(("courses", row.id), ())),
+            profile_fields=row.sends_profile_fields,
+            jobs=row.sends_jobs,
+            plugin_services=row.plugin_services,
+            position_frameworks=tuple(things.get(("position_frameworks", row.id), ())),
+            organisation_frameworks=tuple(things.get(("organisation_frameworks", row.id), ())),
+            comment=row.comment,
+            apiversion=row.apiversion,
+            clienttype=row.clienttype,
+            timecreated=row.timecreated,
+        )
+        for row in rows
+    ]

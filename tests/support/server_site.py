@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.errors import PeerError
@@ -18,12 +20,80 @@ from tconnect_pyramid.models import (
     Client,
     ClientAudience,
     ClientCourse,
+    ClientOrganisationFramework,
+    ClientPositionFramework,
     Course,
     Enrolment,
+    Job,
+    Organisation,
+    OrganisationFramework,
+    OrganisationType,
+    OrganisationTypeField,
+    OrganisationValue,
+    Position,
+    PositionFramework,
+    PositionType,
+    PositionTypeField,
+    PositionValue,
+    ProfileField,
+    ProfileValue,
 )
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.secretbox import digest, new_token
 from tconnect_pyramid.server import services, signin
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where positions, or organisations, are kept."""
+
+    word: str
+    framework: Any
+    type: Any
+    type_field: Any
+    item: Any
+    value: Any
+    allowed: Any
+
+    @property
+    def service(self) -> str:
+        return f"get_{self.word}s"
+
+
+POSITIONS = Tables(
+    "position",
+    PositionFramework,
+    PositionType,
+    PositionTypeField,
+    Position,
+    PositionValue,
+    ClientPositionFramework,
+)
+ORGANISATIONS = Tables(
+    "organisation",
+    OrganisationFramework,
+    OrganisationType,
+    OrganisationTypeField,
+    Organisation,
+    OrganisationValue,
+    ClientOrganisationFramework,
+)
+
+
+@contextmanager
+def statements(context):
+    """Collects the text of every SELECT that is made meanwhile."""
+    made = []
+
+    def note(connection, cursor, statement, *_):
+        if statement.startswith("SELECT"):
+            made.append(statement)
+
+    event.listen(context.database.engine, "after_cursor_execute", note)
+    try:
+        yield made
+    finally:
+        event.remove(context.database.engine, "after_cursor_execute", note)
 
 
 @dataclass
@@ -137,7 +207,106 @@ class ServerSite:
                 )
         return course_id
 
-    def add_client(self, *, audiences=(), courses=(), state="active", apiversion=2, **fields) -> ClientSite:
+    def add_framework(self, tables: Tables, **fields) -> int:
+        number = next(self._numbers)
+        return self.add(
+            tables.framework(
+                **{
+                    "idnumber": f"F{number}",
+                    "fullname": f"Framework {number}",
+                    "sortorder": number,
+                    "timecreated": self.clock(),
+                    "timemodified": self.clock(),
+                    **fields,
+                }
+            )
+        )
+
+    def add_type(self, tables: Tables, idnumber: str, **fields: str) -> tuple[int, dict[str, int]]:
+        """A type with fields, each a shortname with its datatype; gives its id, and theirs."""
+        type_id = self.add(
+            tables.type(
+                idnumber=idnumber, fullname=idnumber, timecreated=self.clock(), timemodified=self.clock()
+            )
+        )
+        return type_id, {
+            shortname: self.add(
+                tables.type_field(type_id=type_id, shortname=shortname, datatype=datatype, sortorder=order)
+            )
+            for order, (shortname, datatype) in enumerate(fields.items(), start=1)
+        }
+
+    def add_item(self, tables: Tables, framework_id: int, *, parent: int | None = None, **fields) -> int:
+        number = next(self._numbers)
+        with self.context.reading() as session:
+            above = None if parent is None else session.get_one(tables.item, parent)
+        item_id = self.add(
+            tables.item(
+                **{
+                    "idnumber": f"I{number}",
+                    "fullname": f"Item {number}",
+                    "framework_id": framework_id,
+                    "parent_id": parent,
+                    "depthlevel": 1 if above is None else above.depthlevel + 1,
+                    "sortthread": f"{number:02}",
+                    "timecreated": self.clock(),
+                    "timemodified": self.clock(),
+                    **fields,
+                }
+            )
+        )
+        with self.context.unit() as session:
+            session.get_one(tables.item, item_id).path = f"{above.path if above else ''}/{item_id}"
+        return item_id
+
+    def insert(self, table, **values) -> None:
+        with self.context.unit() as session:
+            session.execute(insert(table).values(**values))
+
+    def add_job(self, key: int, **fields) -> int:
+        number = next(self._numbers)
+        return self.add(
+            Job(
+                **{
+                    "account_key": key,
+                    "idnumber": f"J{number}",
+                    "positionassignmentdate": self.clock(),
+                    "sortorder": 1,
+                    "timecreated": self.clock(),
+                    "timemodified": self.clock(),
+                    **fields,
+                }
+            )
+        )
+
+    def add_field(self, shortname: str, datatype: str = "text", **fields) -> int:
+        number = next(self._numbers)
+        return self.add(
+            ProfileField(
+                **{
+                    "shortname": shortname,
+                    "name": shortname.title(),
+                    "datatype": datatype,
+                    "sortorder": number,
+                    **fields,
+                }
+            )
+        )
+
+    def set_value(self, key: int, field_id: int, data: str) -> None:
+        self.insert(ProfileValue, account_key=key, field_id=field_id, data=data)
+
+    def add_client(
+        self,
+        *,
+        audiences=(),
+        courses=(),
+        position_frameworks=(),
+        organisation_frameworks=(),
+        state="active",
+        apiversion=2,
+        **fields,
+    ) -> ClientSite:
         number = next(self._numbers)
         site = ClientSite(f"http://client{number}.example", idnumber=new_token(), server_secret=new_token())
         site.id = self.add(
@@ -155,11 +324,13 @@ class ServerSite:
                 **fields,
             )
         )
-        with self.context.unit() as session:
-            for audience_id in audiences:
-                session.execute(insert(ClientAudience).values(client_id=site.id, audience_id=audience_id))
-            for course_id in courses:
-                session.execute(insert(ClientCourse).values(client_id=site.id, course_id=course_id))
+        for audience_id in audiences:
+            self.insert(ClientAudience, client_id=site.id, audience_id=audience_id)
+        for course_id in courses:
+            self.insert(ClientCourse, client_id=site.id, course_id=course_id)
+        for tables, ids in ((POSITIONS, position_frameworks), (ORGANISATIONS, organisation_frameworks)):
+            for framework_id in ids:
+                self.insert(tables.allowed, client_id=site.id, framework_id=framework_id)
         self.clients.sites[site.url] = site
         return site
 

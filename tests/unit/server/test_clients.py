@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event, func, select
 from support import sites
 from support.http_peer import answering, http_peer, reply
+from support.server_site import ORGANISATIONS, POSITIONS, statements
 
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, PeerError
 from tconnect_pyramid.models import (
@@ -22,6 +23,8 @@ from tconnect_pyramid.models import (
     Client,
     ClientAudience,
     ClientCourse,
+    ClientOrganisationFramework,
+    ClientPositionFramework,
     ClientSession,
     Notice,
 )
@@ -30,6 +33,7 @@ from tconnect_pyramid.server import clients, services
 from tconnect_pyramid.server.clients import ClientWishes
 from tconnect_pyramid.transport import HttpTransport
 
+ATTACHED = (ClientAudience, ClientCourse, ClientPositionFramework, ClientOrganisationFramework)
 URL = "http://new.example/site"
 SUCCESS = {"status": "success", "data": []}
 
@@ -111,6 +115,8 @@ def rows(server) -> dict[str, int]:
 
 def test_a_client_is_registered_while_it_calls_back(server, new_client):
     audience, course = server.add_audience(server.add_person()), server.add_course()
+    server.add_framework(POSITIONS)
+    positions, organisations = server.add_framework(POSITIONS), server.add_framework(ORGANISATIONS)
 
     view = register(
         server,
@@ -121,6 +127,11 @@ def test_a_client_is_registered_while_it_calls_back(server, new_client):
         audiences=(audience, audience),
         courses=(course,),
         add_new_courses=True,
+        position_frameworks=(positions, positions),
+        organisation_frameworks=(organisations,),
+        profile_fields=False,
+        jobs=False,
+        plugin_services=True,
         comment="ours",
     )
 
@@ -128,6 +139,8 @@ def test_a_client_is_registered_while_it_calls_back(server, new_client):
     assert (view.apiversion, view.clienttype) == (2, "totarasocial")
     assert (view.restrict_to, view.audiences, view.courses) == (audience, (audience,), (course,))
     assert (view.add_new_audiences, view.add_new_courses, view.comment) == (False, True, "ours")
+    assert (view.position_frameworks, view.organisation_frameworks) == ((positions,), (organisations,))
+    assert (view.profile_fields, view.jobs, view.plugin_services) == (False, False, True)
     assert new_client.replies == [{"status": "error", "message": "connect client is not active"}]
     assert new_client.call("get_users")["status"] == "success"
     with server.context.reading() as session:
@@ -194,10 +207,13 @@ def forgetful(client):
 def test_a_failed_registration_leaves_no_trace(server, new_client, go_wrong, error, words):
     audience, course = server.add_audience(), server.add_course()
     go_wrong(new_client)
+    frameworks = (server.add_framework(ORGANISATIONS),)
     before = rows(server)
 
     with pytest.raises(error, match=words):
-        register(server, new_client, audiences=(audience,), courses=(course,))
+        register(
+            server, new_client, audiences=(audience,), courses=(course,), organisation_frameworks=frameworks
+        )
 
     assert rows(server) == before
 
@@ -243,6 +259,8 @@ def test_a_registration_that_was_cleaned_up_meanwhile_is_not_revived(server, new
         ({"restrict_audience_id": 99}, InvalidInput, "restrict_to"),
         ({"audiences": (99,)}, InvalidInput, "audiences"),
         ({"courses": (99,)}, InvalidInput, "courses"),
+        ({"position_frameworks": (99,)}, InvalidInput, "position_frameworks"),
+        ({"organisation_frameworks": (99,)}, InvalidInput, "organisation_frameworks"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -369,6 +387,54 @@ def test_options_of_a_client_can_be_changed(server):
     assert (entry.action, entry.detail) == ("client.edit", {"changed": ["name", "restrict_to", "audiences"]})
 
 
+def test_what_is_sent_to_a_client_can_be_changed_and_each_change_is_noted(server):
+    positions, others = server.add_framework(POSITIONS), server.add_framework(POSITIONS)
+    organisations = server.add_framework(ORGANISATIONS)
+    client = server.add_client(position_frameworks=[positions], organisation_frameworks=[organisations])
+    bystander = server.add_client(position_frameworks=[positions])
+    with server.context.reading() as session:
+        view, untouched = clients.list_clients(session)
+    assert (view.profile_fields, view.jobs, view.plugin_services) == (True, True, False)
+
+    with server.context.unit() as session:
+        wishes = wishes_of(
+            view,
+            profile_fields=False,
+            jobs=False,
+            plugin_services=True,
+            position_frameworks=(others, positions),
+            organisation_frameworks=(),
+        )
+        clients.edit_client(session, server.context, client.id, wishes, actor="page")
+
+    with server.context.reading() as session:
+        changed, other = clients.list_clients(session)
+        (entry,) = session.query(AuditEntry).all()
+    assert (changed.position_frameworks, changed.organisation_frameworks) == ((positions, others), ())
+    assert (changed.profile_fields, changed.jobs, changed.plugin_services) == (False, False, True)
+    assert (other, other.id) == (untouched, bystander.id)
+    assert set(entry.detail["changed"]) == {
+        "profile_fields",
+        "jobs",
+        "plugin_services",
+        "position_frameworks",
+        "organisation_frameworks",
+    }
+
+
+def test_a_list_of_clients_costs_the_same_for_any_number(server):
+    audience = server.add_audience()
+    numbers = []
+    for _ in range(2):
+        for _ in range(5):
+            server.add_client(audiences=[audience])
+        with statements(server.context) as made, server.context.reading() as session:
+            clients.list_clients(session)
+        numbers.append(len(made))
+
+    assert numbers[0] == numbers[1] <= 5
+
+
 def test_a_client_cannot_be_given_the_url_of_another(server):
     client, other = server.add_client(), server.add_client()
 
@@ -400,8 +466,13 @@ def test_only_an_active_client_can_be_changed_or_removed(server, state):
 
 @pytest.mark.parametrize("down", [False, True])
 def test_removing_a_client_signs_everybody_out_there(server, down):
-    audience = server.add_audience()
-    client, other = server.add_client(audiences=[audience]), server.add_client()
+    client = server.add_client(
+        audiences=[server.add_audience()],
+        courses=[server.add_course()],
+        position_frameworks=[server.add_framework(POSITIONS)],
+        organisation_frameworks=[server.add_framework(ORGANISATIONS)],
+    )
+    other = server.add_client()
     people = [server.sign_in(server.add_person()) for _ in range(60)]
     for signed_in in people:
         server.open_session(signed_in, client)
@@ -416,7 +487,8 @@ def test_removing_a_client_signs_everybody_out_there(server, down):
     with server.context.reading() as session:
         assert session.query(ClientSession.client_id).all() == [(other.id,)]
         assert session.query(Notice).count() == 0
-        assert session.query(ClientAudience).count() == session.query(ClientCourse).count() == 0
+        for table in ATTACHED:
+            assert session.query(table).count() == 0
         (entry,) = session.query(AuditEntry).all()
     assert (entry.action, entry.detail["untold"]) == ("client.remove", 60 if down else 0)
 
