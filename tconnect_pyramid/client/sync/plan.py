@@ -41,8 +41,9 @@ class Change:
     """One thing to be done.
 
     `kind` says what `remote_id` is the id of: `users`, `cohort` or `course`. `values` are the new
-    values, `before` those of them that are known to be there now. `is_fault` marks a skipped record
-    that is the server's mistake, or in conflict with something here: the run is then `partial`.
+    values, `before` those of them that are known to be there now. `also` tells what changes besides
+    values, a short text each. `is_fault` marks a skipped record that is the server's mistake, or in
+    conflict with something here: the run is then `partial`.
     """
 
     action: Action
@@ -54,6 +55,7 @@ class Change:
     before: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     is_fault: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def detail(self) -> str:
@@ -61,10 +63,11 @@ class Change:
         parts = [self.reason] if self.reason else []
         if self.action is Action.UPDATED:
             parts.extend(
-                _told(name, self.before.get(name), value)
+                told(name, self.before.get(name), value)
                 for name, value in self.values.items()
                 if name not in UNTOLD_FIELDS
             )
+        parts.extend(self.also)
         return "; ".join(parts)
 
     def line(self, account_key: int | None = None) -> LineView:
@@ -111,7 +114,8 @@ def visible(text: str, limit: int = LONGEST_SUBJECT) -> str:
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
-def _told(name: str, before: object, after: object) -> str:
+def told(name: str, before: object, after: object) -> str:
+    """What was and what will be, for a line of the run; nothing of a secret."""
     if name in SECRET_FIELDS:
         return f"{name} changed"
     old, new = (visible("" if value is None else str(value), LONGEST_VALUE) for value in (before, after))
