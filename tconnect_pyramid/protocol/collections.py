@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tconnect_pyramid.errors import BadRecord, BadReply
-from tconnect_pyramid.protocol.users import Field, number, read_id, read_value, text, write_value
+from tconnect_pyramid.protocol.columns import (
+    Field,
+    Warn,
+    number,
+    read_id,
+    read_text,
+    text,
+    unheard,
+    write_record,
+)
 from tconnect_pyramid.protocol.values import canonical_int
 
 Kind = Literal["cohort", "course"]
@@ -26,7 +35,7 @@ COHORT_FIELDS: tuple[Field, ...] = (
     number("id"),
     number("contextid", 1),
     text("name", _MAX_NAME),
-    text("idnumber", 100),
+    text("idnumber", 100, whole=True),
     text("description", None),
     number("descriptionformat", 1),
     number("visible", 1),
@@ -52,7 +61,7 @@ COURSE_FIELDS: tuple[Field, ...] = (
     number("sortorder"),
     text("fullname", _MAX_NAME),
     text("shortname", 255),
-    text("idnumber", 100),
+    text("idnumber", 100, whole=True),
     text("summary", None),
     number("summaryformat", 1),
     text("format", 21, "topics"),
@@ -69,9 +78,9 @@ COURSE_FIELDS: tuple[Field, ...] = (
     number("groupmode"),
     number("groupmodeforce"),
     number("defaultgroupingid"),
-    text("lang", 30),
-    text("calendartype", 30),
-    text("theme", 50),
+    text("lang", 30, whole=True),
+    text("calendartype", 30, whole=True),
+    text("theme", 50, whole=True),
     number("timecreated"),
     number("timemodified"),
     number("requested"),
@@ -91,28 +100,33 @@ _IDNUMBER = text("idnumber", _MAX_IDNUMBER)
 _DESCRIPTION: Mapping[Kind, Field] = {COHORT: text("description", None), COURSE: text("summary", None)}
 
 
-def write_cohort(values: Mapping[str, object], member_ids: Iterable[int]) -> dict[str, object]:
+def write_cohort(
+    values: Mapping[str, object], member_ids: Iterable[int], *, warn: Warn = unheard
+) -> dict[str, object]:
     """An audience with its members, its keys in the order of the wire.
 
     `values` are column values by the names of `COHORT_FIELDS`; what is absent gets the field's
-    default. Raises `ValueError` without a usable id.
+    default. `warn` is told of what a Totara client could not store. Raises `ValueError` without a
+    usable id.
     """
-    return _write(COHORT_FIELDS, values, member_ids)
+    return _write("audience", COHORT_FIELDS, values, member_ids, warn)
 
 
-def write_course(values: Mapping[str, object], member_ids: Iterable[int]) -> dict[str, object]:
+def write_course(
+    values: Mapping[str, object], member_ids: Iterable[int], *, warn: Warn = unheard
+) -> dict[str, object]:
     """A course with its members; `values` by the names of `COURSE_FIELDS`, the rest as `write_cohort`."""
-    return _write(COURSE_FIELDS, values, member_ids)
+    return _write("course", COURSE_FIELDS, values, member_ids, warn)
 
 
 def _write(
-    fields: Iterable[Field], values: Mapping[str, object], member_ids: Iterable[int]
+    word: str,
+    fields: Iterable[Field],
+    values: Mapping[str, object],
+    member_ids: Iterable[int],
+    warn: Warn,
 ) -> dict[str, object]:
-    if not canonical_int(values.get("id")):
-        raise ValueError("a collection needs an id above 0")
-    record: dict[str, object] = {
-        field.name: write_value(field, values.get(field.name, field.default)) for field in fields
-    }
+    record = write_record(word, fields, values, warn)
     record["members"] = [{"id": str(member)} for member in member_ids]
     return record
 
@@ -161,15 +175,11 @@ def read_collection(kind: Kind, raw: object) -> CollectionRecord:
     return CollectionRecord(
         kind=kind,
         id=remote_id,
-        name=_read_text(name_field, raw, remote_id),
-        idnumber=_read_text(_IDNUMBER, raw, remote_id),
-        description=_read_text(_DESCRIPTION[kind], raw, remote_id),
+        name=read_text(name_field, raw, remote_id),
+        idnumber=read_text(_IDNUMBER, raw, remote_id),
+        description=read_text(_DESCRIPTION[kind], raw, remote_id),
         members=_read_members(raw.get("members"), remote_id),
     )
-
-
-def _read_text(field: Field, raw: Mapping[str, object], remote_id: int) -> str:
-    return str(read_value(field, raw.get(field.name), remote_id))
 
 
 def _read_members(raw: object, remote_id: int) -> tuple[int, ...]:

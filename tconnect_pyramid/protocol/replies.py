@@ -5,15 +5,21 @@ Reading never raises: data of another shape says nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tconnect_pyramid.protocol import versions
 from tconnect_pyramid.protocol.collections import COHORT, COURSE
+from tconnect_pyramid.protocol.hierarchies import FRAMEWORKS, ITEMS, Kind
 from tconnect_pyramid.protocol.values import as_flag, canonical_int
 
-# The large replies are written record by record (protocol 5): head, records, for collections the middle
-# and more records, tail. A line end between two records lets the receiver cut the text without parsing it.
+# The large replies are written record by record (protocol 5): head, records, tail. Collections and hierarchies
+# are two lists, with the middle between them. A line end between two records lets the receiver cut the text
+# without parsing it.
 USERS_HEAD = b'{"status":"success","data":{"users":['
 COLLECTIONS_HEAD = b'{"status":"success","data":{"%b":[' % COHORT.encode()
 COLLECTIONS_MIDDLE = b'],"%b":[' % COURSE.encode()
+HIERARCHY_HEAD = b'{"status":"success","data":{"%b":[' % FRAMEWORKS.encode()
+HIERARCHY_MIDDLE: Mapping[Kind, bytes] = {kind: b'],"%b":[' % key.encode() for kind, key in ITEMS.items()}
 LIST_TAIL = b"]}}"
 BETWEEN_RECORDS = b",\n"
 NO_MEMBERS = b'"members":[]}'

@@ -1,61 +1,48 @@
-"""The user record, written and read (protocol 6)."""
+"""The user record with its job assignments and custom profile fields, written and read (protocol 6)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from tconnect_pyramid.errors import BadRecord, BadReply
+from tconnect_pyramid.protocol.columns import (
+    Field,
+    Warn,
+    number,
+    read_id,
+    read_int,
+    read_int_or_none,
+    read_text,
+    read_text_or_none,
+    read_value,
+    text,
+    time,
+    unheard,
+    write_record,
+    write_value,
+)
 from tconnect_pyramid.protocol.values import as_flag, canonical_int, clean_text
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
-
-# What a text without a limit of its own may hold, in characters, when it comes from a peer.
-MAX_LONG_TEXT = 1_000_000
 
 _PICTURE_FILE = re.compile(r"f[123]\.(?:png|jpg)")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A column that travels: as a string on the wire, as an `int` or `str` with us.
-
-    `limit` is in characters, None where only `MAX_LONG_TEXT` holds. `nullable` says whether null may
-    be sent; where not, and for a site that has no such column, `default` is.
-    """
-
-    name: str
-    kind: Literal["int", "text"]
-    limit: int | None
-    nullable: bool
-    default: str | int | None
-
-
-def number(name: str, default: int | None = 0) -> Field:
-    """A whole number; may be null when its default is."""
-    return Field(name, "int", None, default is None, default)
-
-
-def text(name: str, limit: int | None, default: str | None = "") -> Field:
-    """A text; may be null when its default is."""
-    return Field(name, "text", limit, default is None, default)
-
-
 USER_FIELDS: tuple[Field, ...] = (
     number("id"),
-    text("auth", 20, "manual"),
+    text("auth", 20, "manual", whole=True),
     number("confirmed", 1),
     number("policyagreed"),
     number("deleted"),
     number("suspended"),
     number("mnethostid", 1),
     text("username", 100),
-    text("password", 255, None),
-    text("idnumber", 255),
+    text("password", 255, None, whole=True),
+    text("idnumber", 255, whole=True),
     text("firstname", 100),
     text("lastname", 100),
-    text("email", 100),
+    text("email", 100, whole=True),
     number("emailstop"),
     text("icq", 15),
     text("skype", 50),
@@ -68,18 +55,18 @@ USER_FIELDS: tuple[Field, ...] = (
     text("department", 255),
     text("address", 255),
     text("city", 120),
-    text("country", 2),
-    text("lang", 30, "en"),
-    text("calendartype", 30, "gregorian"),
-    text("theme", 50),
-    text("timezone", 100, "99"),
+    text("country", 2, whole=True),
+    text("lang", 30, "en", whole=True),
+    text("calendartype", 30, "gregorian", whole=True),
+    text("theme", 50, whole=True),
+    text("timezone", 100, "99", whole=True),
     number("firstaccess"),
     number("lastaccess"),
     number("lastlogin"),
     number("currentlogin"),
-    text("lastip", 45),
+    text("lastip", 45, whole=True),
     number("picture"),
-    text("url", 255),
+    text("url", 255, whole=True),
     Field("description", "text", None, nullable=True, default=""),
     number("descriptionformat", 1),
     number("mailformat", 1),
@@ -98,25 +85,32 @@ USER_FIELDS: tuple[Field, ...] = (
     number("totarasync"),
 )
 
-REQUIRED = ("username", "firstname", "lastname", "email")
-
-# A part of one of these is not a shorter value but a wrong one: somebody else's address or number,
-# another country, a hash that matches nothing. What does not fit is left out instead.
-WHOLE_OR_NOTHING = frozenset(
-    {
-        "auth",
-        "password",
-        "idnumber",
-        "email",
-        "country",
-        "lang",
-        "calendartype",
-        "theme",
-        "timezone",
-        "lastip",
-        "url",
-    }
+# Managers and appraisers are never sent.
+JOB_FIELDS: tuple[Field, ...] = (
+    number("id"),
+    text("fullname", 255, None),
+    text("shortname", 100, None),
+    text("idnumber", 100, whole=True),
+    text("description", None, None),
+    time("startdate"),
+    time("enddate"),
+    number("timecreated"),
+    number("timemodified"),
+    number("usermodified", 2),
+    number("positionid", None),
+    number("positionassignmentdate"),
+    number("organisationid", None),
+    number("sortorder"),
+    number("totarasync"),
+    number("synctimemodified"),
 )
+_JOB = {field.name: field for field in JOB_FIELDS}
+
+_SHORTNAME = text("shortname", 255)
+_DATATYPE = text("datatype", 255)
+_DATA = text("data", None, None)
+
+REQUIRED = ("username", "firstname", "lastname", "email")
 
 # What a deleted user's record says whatever the row still holds (protocol 6).
 _TOMBSTONE: Mapping[str, str | None] = {
@@ -137,18 +131,22 @@ def write_user(
     pictures: Mapping[str, str] | None = None,
     profile_fields: Iterable[Mapping[str, object]] | None = None,
     jobs: Iterable[Mapping[str, object]] | None = None,
+    warn: Warn = unheard,
 ) -> dict[str, object]:
     """The record of one user, its keys in the order of the wire.
 
     `values` are column values by the names of `USER_FIELDS`; what is absent gets the field's default.
     `version` is the one spoken with the client. `pictures` None makes a record of the hourly list,
     a mapping of file names to base64, maybe empty, one of `get_user` and `get_sso_user`.
-    `profile_fields` and `jobs` are sent as they are; None means that this client is not sent any.
-    No value exceeds what a Totara client can store, or is null where it cannot be (protocol 6,
-    limits). Raises `ValueError` without a usable id.
+    `profile_fields` come from `write_profile_field`, `jobs` from `write_job`; None means that this
+    client is not sent any. No value exceeds what a Totara client can store, or is null where it cannot
+    be (protocol 6, limits): `warn` is told of what was cut or left out. Raises `ValueError` without a
+    usable id.
     """
-    if not canonical_int(values.get("id")):
+    user_id = canonical_int(values.get("id"))
+    if not user_id:
         raise ValueError("a user record needs an id above 0")
+    person = f"person {user_id}"
     is_deleted = as_flag(values.get("deleted")) is True
     record: dict[str, object] = {}
     for field in USER_FIELDS:
@@ -157,31 +155,71 @@ def write_user(
         if is_deleted and field.name in _TOMBSTONE:
             record[field.name] = _TOMBSTONE[field.name]
         else:
-            record[field.name] = write_value(field, values.get(field.name, field.default))
+            record[field.name] = write_value(field, values.get(field.name, field.default), person, warn)
     if pictures is not None:
         record["pictures"] = dict(pictures) if pictures and not is_deleted else []
     if version >= FIRST_VERSION_WITH_JOBS and not is_deleted:
         record["profile_fields"] = None if profile_fields is None else [dict(item) for item in profile_fields]
-        record["jobs"] = None if jobs is None else [dict(item) for item in jobs]
+        record["jobs"] = None if jobs is None else _usable_jobs(jobs, person, warn)
     return record
 
 
-def write_value(field: Field, value: object) -> str | None:
-    """A column's value as it travels: a string that fits, or null where that is allowed."""
-    if isinstance(value, bool):
-        value = int(value)
-    if field.kind == "int":
-        value = canonical_int(value)
-    if value is None:
-        value = None if field.nullable else field.default
-    if value is None:
-        return None
-    written = clean_text(str(value))
-    if field.limit is None or len(written) <= field.limit:
-        return written
-    if field.name in WHOLE_OR_NOTHING:
-        return None if field.default is None else str(field.default)
-    return written[: field.limit]
+def _usable_jobs(jobs: Iterable[Mapping[str, object]], person: str, warn: Warn) -> list[Mapping[str, object]]:
+    """The jobs without those that a Totara client cannot tell apart by their idnumber."""
+    usable: dict[object, Mapping[str, object]] = {}
+    for job in jobs:
+        idnumber = job["idnumber"]
+        if not idnumber:
+            warn(f"{person}: job {job['id']} has no usable idnumber; it was left out")
+        elif idnumber in usable:
+            warn(f"{person}: job {job['id']} has the idnumber of another job; it was left out")
+        else:
+            usable[idnumber] = job
+    return list(usable.values())
+
+
+def write_job(values: Mapping[str, object], *, warn: Warn = unheard) -> dict[str, object]:
+    """A job assignment for `write_user`, its keys in the order of the wire.
+
+    `values` by the names of `JOB_FIELDS`; what is absent gets the field's default. `warn` and
+    `ValueError` as in `write_user`.
+    """
+    return write_record("job", JOB_FIELDS, values, warn)
+
+
+def write_profile_field(shortname: str, datatype: str, data: str | None) -> dict[str, object]:
+    """The value of a custom profile field for `write_user`, as it is kept."""
+    return {
+        "shortname": clean_text(shortname),
+        "datatype": clean_text(datatype),
+        "data": None if data is None else clean_text(data),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFieldRecord:
+    """What a person has in a custom profile field, which is known by shortname and datatype together."""
+
+    shortname: str
+    datatype: str
+    data: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job assignment as a server sends it; position and organisation are ids there, times Unix seconds."""
+
+    id: int
+    fullname: str | None
+    shortname: str | None
+    idnumber: str
+    description: str | None
+    startdate: int | None
+    enddate: int | None
+    positionid: int | None
+    positionassignmentdate: int
+    organisationid: int | None
+    sortorder: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +227,9 @@ class UserRecord:
     """A person as a server sends them.
 
     `values` has the fields that were sent, each an `int` or `str` by its kind, or None where that is
-    allowed. `picture` and `pictures` are None in the hourly list; `profile_fields` and `jobs` are raw,
-    and None (absent or null) says *leave alone*.
+    allowed. `picture` and `pictures` are None in the hourly list. `profile_fields` (each once) and `jobs`
+    (in the server's order) are None, which says *leave alone*, when they are absent or null or when the
+    person is deleted; an empty one says *has none*.
     """
 
     id: int
@@ -199,8 +238,8 @@ class UserRecord:
     values: dict[str, str | int | None]
     picture: str | None
     pictures: dict[str, str] | None
-    profile_fields: object
-    jobs: object
+    profile_fields: tuple[ProfileFieldRecord, ...] | None
+    jobs: tuple[JobRecord, ...] | None
 
 
 def read_users(data: object) -> list[object]:
@@ -230,47 +269,17 @@ def read_user(raw: object) -> UserRecord:
     for name in REQUIRED:
         if raw.get(name) is None:
             raise BadRecord(remote_id, f"{name} is missing")
+    is_deleted = _read_flag(raw, "deleted", remote_id)
     return UserRecord(
         id=remote_id,
-        deleted=_read_flag(raw, "deleted", remote_id),
+        deleted=is_deleted,
         suspended=_read_flag(raw, "suspended", remote_id),
         values=values,
         picture=str(values["picture"]) if "picture" in values else None,
         pictures=_read_pictures(raw.get("pictures"), remote_id),
-        profile_fields=raw.get("profile_fields"),
-        jobs=raw.get("jobs"),
+        profile_fields=None if is_deleted else _read_profile_fields(raw.get("profile_fields"), remote_id),
+        jobs=None if is_deleted else _read_jobs(raw.get("jobs"), remote_id),
     )
-
-
-def read_id(raw: Mapping[str, object]) -> int:
-    """The id of a record; raises `BadRecord` when it has none above 0."""
-    remote_id = canonical_int(raw.get("id"))
-    if not remote_id:
-        raise BadRecord(None, "id is not a whole number above 0")
-    return remote_id
-
-
-def read_value(field: Field, value: object, remote_id: int) -> str | int | None:
-    """A column's value as we keep it; null becomes the default where it is not allowed.
-
-    Raises `BadRecord` for a value of the wrong kind and for one that is too long.
-    """
-    if value is None:
-        return None if field.nullable else field.default
-    if not isinstance(value, str | int | float):
-        raise BadRecord(remote_id, f"{field.name} is neither a text nor a number")
-    if isinstance(value, bool):
-        value = int(value)
-    if field.kind == "int":
-        whole = canonical_int(value)
-        if whole is None:
-            raise BadRecord(remote_id, f"{field.name} is not a whole number from 0 to 2^63-1")
-        return whole
-    limit = MAX_LONG_TEXT if field.limit is None else field.limit
-    cleaned = clean_text(value if isinstance(value, str) else str(value))
-    if len(cleaned) > limit:
-        raise BadRecord(remote_id, f"{field.name} has {len(cleaned)} characters, more than {limit}")
-    return cleaned
 
 
 def _read_flag(raw: Mapping[str, object], name: str, remote_id: int) -> bool:
@@ -298,3 +307,70 @@ def _read_pictures(raw: object, remote_id: int) -> dict[str, str] | None:
             raise BadRecord(remote_id, f"pictures: {name} is not a text")
         pictures[name] = content
     return pictures
+
+
+def _read_profile_fields(raw: object, remote_id: int) -> tuple[ProfileFieldRecord, ...] | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, list):
+        raise BadRecord(remote_id, "profile_fields is not a list")
+    fields: dict[tuple[str, str], ProfileFieldRecord] = {}
+    for position, entry in enumerate(raw, start=1):
+        where = f"profile field {position} of {len(raw)}"
+        if not isinstance(entry, dict):
+            raise BadRecord(remote_id, f"{where} is not an object")
+        try:
+            field = ProfileFieldRecord(
+                shortname=read_text(_SHORTNAME, entry, remote_id),
+                datatype=read_text(_DATATYPE, entry, remote_id),
+                data=read_text_or_none(_DATA, entry, remote_id),
+            )
+        except BadRecord as error:
+            raise BadRecord(remote_id, f"{where}: {error.reason}") from None
+        if not field.shortname or not field.datatype:
+            raise BadRecord(remote_id, f"{where} has no shortname or no datatype")
+        fields.setdefault((field.shortname, field.datatype), field)
+    return tuple(fields.values())
+
+
+def _read_jobs(raw: object, remote_id: int) -> tuple[JobRecord, ...] | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, list):
+        raise BadRecord(remote_id, "jobs is not a list")
+    jobs: list[JobRecord] = []
+    ids: set[int] = set()
+    idnumbers: set[str] = set()
+    for position, entry in enumerate(raw, start=1):
+        where = f"job {position} of {len(raw)}"
+        if not isinstance(entry, dict):
+            raise BadRecord(remote_id, f"{where} is not an object")
+        try:
+            job = _read_job(entry)
+        except BadRecord as error:
+            raise BadRecord(remote_id, f"{where}: {error.reason}") from None
+        if not job.idnumber:
+            raise BadRecord(remote_id, f"{where} has no idnumber")
+        if job.id in ids or job.idnumber in idnumbers:
+            raise BadRecord(remote_id, f"{where} has the id or the idnumber of another job")
+        ids.add(job.id)
+        idnumbers.add(job.idnumber)
+        jobs.append(job)
+    return tuple(jobs)
+
+
+def _read_job(raw: Mapping[str, object]) -> JobRecord:
+    job_id = read_id(raw)
+    return JobRecord(
+        id=job_id,
+        fullname=read_text_or_none(_JOB["fullname"], raw, job_id),
+        shortname=read_text_or_none(_JOB["shortname"], raw, job_id),
+        idnumber=read_text(_JOB["idnumber"], raw, job_id),
+        description=read_text_or_none(_JOB["description"], raw, job_id),
+        startdate=read_int_or_none(_JOB["startdate"], raw, job_id),
+        enddate=read_int_or_none(_JOB["enddate"], raw, job_id),
+        positionid=read_int_or_none(_JOB["positionid"], raw, job_id) or None,
+        positionassignmentdate=read_int(_JOB["positionassignmentdate"], raw, job_id),
+        organisationid=read_int_or_none(_JOB["organisationid"], raw, job_id) or None,
+        sortorder=read_int(_JOB["sortorder"], raw, job_id),
+    )

@@ -39,6 +39,16 @@ def canonical_int(value: object) -> int | None:
     return None
 
 
+def canonical_time(value: object) -> int | None:
+    """A time in Unix seconds, before 1970 too, given as a whole number or as its canonical digits; else None."""
+    if isinstance(value, str) and value.startswith("-"):
+        seconds = canonical_int(value[1:])
+        return -seconds if seconds else None
+    if isinstance(value, int) and -MAX_INT <= value < 0:
+        return value
+    return canonical_int(value)
+
+
 def as_flag(value: object) -> bool | None:
     """A yes or no, however the peer writes it: 0, 1, `'0'`, `'1'`, true or false; else None."""
     if isinstance(value, bool):
