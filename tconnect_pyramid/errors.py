@@ -83,6 +83,10 @@ class SignInFailed(TConnectError):
     """A single sign-on did not succeed; the text tells the person why, in plain words."""
 
 
+class ActingAsAnother(SignInFailed):
+    """Somebody acts as another person ("login as"): they must end that, or cancel, before going on."""
+
+
 class SyncBusy(TConnectError):
     """Another run of the same peer is under way."""
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid import sessions
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import about_session, deliver_now, enqueue
-from tconnect_pyramid.errors import PeerError, Refused, SignInFailed
+from tconnect_pyramid.errors import ActingAsAnother, PeerError, Refused, SignInFailed
 from tconnect_pyramid.models import Client, ClientSession, SignIn
 from tconnect_pyramid.peers import PERSON_WAITS, ClientPeer, call_client, client_peer
 from tconnect_pyramid.protocol import jsend, paths, services
@@ -52,8 +52,13 @@ def requesting_client(session: Session, context: Context, clientidnumber: str) -
 def grant(context: Context, signed_in: SignedIn, client: RequestingClient, requesttoken: str) -> str:
     """Carry a sign-in on to a client; gives the address at the client to send the browser to.
 
-    Whatever goes wrong, the browser goes back with `result=error`; the reason is logged.
+    Raises ActingAsAnother for a sign-in in which somebody acts as this person: it is never carried on.
+    Whatever else goes wrong, the browser goes back with `result=error`; the reason is logged.
     """
+    if signed_in.acted_by is not None:
+        raise ActingAsAnother(
+            f"You are acting as {signed_in.account.fullname}: end that, or cancel logging in at {client.name}."
+        )
     try:
         ssotoken = _carry_on(context, signed_in, client, requesttoken)
     except (PeerError, SignInFailed) as error:
@@ -68,6 +73,23 @@ def grant(context: Context, signed_in: SignedIn, client: RequestingClient, reque
 def cancel_url(client: RequestingClient, requesttoken: str) -> str:
     """The address at the client for a person who does not want to sign in after all."""
     return _finish(client, requesttoken, "cancel")
+
+
+def profile_return_url(
+    session: Session, context: Context, clientidnumber: str, account_key: int
+) -> str | None:
+    """The address at a client that takes somebody back whose profile was edited here for it (protocol 7.8).
+
+    None for anything but an active client of this server that may see this person.
+    """
+    client = requesting_client(session, context, clientidnumber)
+    if client is None:
+        return None
+    restriction = session.scalar(select(Client.restrict_audience_id).where(Client.id == client.id))
+    if not may_sign_in(session, context, restriction, account_key):
+        return None
+    query = urlencode({"serveruserid": account_key, "clientidnumber": client.idnumber})
+    return f"{paths.join(client.url, paths.CLIENT_USER_EDIT_FINISH)}?{query}"
 
 
 def redeem(context: Context, caller: Caller, ssotoken: str) -> dict[str, object]:
@@ -154,9 +176,10 @@ def _admit(
         SignIn.id == signed_in.signin_id,
         SignIn.account_key == signed_in.account.key,
         SignIn.ended.is_(None),
+        SignIn.acted_by.is_(None),
     )
     if session.scalar(living.with_for_update() if lock else living) is None:
-        raise SignInFailed("the sign-in on this site has ended")
+        raise SignInFailed("the sign-in on this site has ended, or somebody else acts in it")
     if not may_sign_in(session, context, row.restrict_audience_id, signed_in.account.key):
         raise SignInFailed("the person may not use this client: not in its audience, suspended or deleted")
     return client_peer(context.box, row)
@@ -177,8 +200,10 @@ def _redeem(session: Session, context: Context, caller: Caller, ssotoken: str) -
     is_late = row.redeemed is None and row.timecreated + REDEEM_SECONDS < now
     if is_late or signin is None or signin.ended is not None or signin.last_seen + timeout < now:
         return _Over(services.session_expired(), _end_at_client(session, context, row))
-    if signin.account_key != row.account_key or not may_sign_in(
-        session, context, caller.restrict_audience_id, row.account_key
+    if (
+        signin.account_key != row.account_key
+        or signin.acted_by is not None
+        or not may_sign_in(session, context, caller.restrict_audience_id, row.account_key)
     ):
         return _Over(services.invalid_user_session(), _end_at_client(session, context, row))
     redeemed = session.scalars(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from support import peers
 
 from tconnect_pyramid import sessions
+from tconnect_pyramid.errors import ActingAsAnother
 from tconnect_pyramid.models import Client, ClientSession, Notice, ServerSession, SignIn
 from tconnect_pyramid.secretbox import digest, new_token
 from tconnect_pyramid.server import signin
@@ -178,12 +180,81 @@ def test_a_request_token_that_is_none_is_not_even_asked_about(server):
     assert query(url)[1:] == [("requesttoken", "a&result=success"), ("result", "error")]
 
 
+def acted_by_an_administrator(server, key: int) -> sessions.SignedIn:
+    admin = server.sign_in(server.add_person("boss", admin=True))
+    browser = sessions.new_browser_id()
+    with server.context.unit() as session:
+        sessions.act_as(session, server.context, admin, key, browser)
+    return server.signed_in(browser)
+
+
+def test_who_acts_as_somebody_must_end_that_first(server):
+    client = server.add_client()
+    request = new_token()
+    client.requests.add(request)
+    acting = acted_by_an_administrator(server, server.add_person("ada", lastname="Byron"))
+
+    with pytest.raises(ActingAsAnother, match=r"acting as Ada Byron.*Client"):
+        signin.grant(server.context, acting, server.requesting(client), request)
+
+    assert count(server, ClientSession) == 0
+
+
+def test_nobody_is_signed_in_as_the_person_they_act_as_whatever_the_caller_knows(server):
+    client = server.add_client()
+    acting = acted_by_an_administrator(server, server.add_person())
+
+    url = server.grant(replace(acting, acted_by=None), client)
+
+    assert dict(query(url))["result"] == "error"
+    assert count(server, ClientSession) == 0
+
+
+def test_a_token_of_a_sign_in_in_which_somebody_acts_is_worth_nothing(server):
+    client, signed_in = server.add_client(), server.sign_in(server.add_person())
+    token = server.ssotoken(signed_in, client)
+    admin = server.add_person(admin=True)
+    with server.context.unit() as session:
+        session.get_one(SignIn, signed_in.signin_id).acted_by = admin
+
+    assert server.call(client, "get_sso_user", ssotoken=token) == INVALID_SESSION
+
+
 def test_a_person_may_turn_back(server):
     client = server.add_client()
 
     url = signin.cancel_url(server.requesting(client), "r")
 
     assert query(url) == [("clientidnumber", client.idnumber), ("requesttoken", "r"), ("result", "cancel")]
+
+
+def returning(server, clientidnumber: str, key: int) -> str | None:
+    with server.context.reading() as session:
+        return signin.profile_return_url(session, server.context, clientidnumber, key)
+
+
+def test_somebody_goes_back_to_the_client_for_which_the_profile_was_edited(server):
+    key = server.add_person()
+    client = server.add_client(restrict_audience_id=server.add_audience(key))
+
+    assert returning(server, client.idnumber, key) == (
+        f"{client.url}/auth/connect/user_edit_finish.php?serveruserid={key}&clientidnumber={client.idnumber}"
+    )
+
+
+@pytest.mark.parametrize("go_wrong", [no_member, no_audience, suspended, deleted, not_enabled, client_left])
+def test_nobody_goes_back_to_a_client_that_may_not_see_them(server, go_wrong):
+    client, signed_in = server.add_client(), server.sign_in(server.add_person())
+    go_wrong(server, client, signed_in)
+
+    assert returning(server, client.idnumber, signed_in.account.key) is None
+
+
+@pytest.mark.parametrize("clientidnumber", ["", "0", "abc", "a" * 40, "//evil.example"])
+def test_nobody_goes_back_to_an_unknown_client(server, clientidnumber):
+    server.add_client()
+
+    assert returning(server, clientidnumber, server.add_person()) is None
 
 
 # --- redeeming ------------------------------------------------------------------------------------
