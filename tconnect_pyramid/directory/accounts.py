@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -28,7 +29,16 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap
 from tconnect_pyramid.errors import NotFound
-from tconnect_pyramid.models import AudienceMember, Enrolment, GroupMember
+from tconnect_pyramid.models import (
+    AudienceMember,
+    Counterpart,
+    Enrolment,
+    FormerMember,
+    GroupMember,
+    Job,
+    Picture,
+    ProfileValue,
+)
 
 BATCH = 500
 """Rows in one statement: well below SQLite's limit of variables."""
@@ -60,6 +70,17 @@ class AccountView:
     def fullname(self) -> str:
         """First and last name, or the user name when both are empty."""
         return f"{self.firstname} {self.lastname}".strip() or self.username
+
+
+@dataclass(frozen=True, slots=True)
+class MatchCandidate:
+    """An account that has a value somebody looks for, with what decides whether it may be taken over."""
+
+    key: int
+    username: str
+    auth: str
+    deleted: bool
+    admin: bool
 
 
 VIEW_FIELDS = tuple(name for name in AccountView.__slots__ if name != "key")
@@ -115,6 +136,38 @@ class Accounts:
         for some in in_batches(usernames):
             found.update(session.execute(select(column, self.key).where(column.in_(some))).all())
         return found
+
+    def matching(
+        self, session: Session, field: str, values: Iterable[str]
+    ) -> dict[str, list[MatchCandidate]]:
+        """All accounts, deleted ones included, whose `field` has one of these values, by the value as given.
+
+        An email address matches without regard to case. An empty value matches nobody, and so does a field
+        that the table does not keep.
+        """
+        column = self.columns.read(field)
+        wanted: dict[str, list[str]] = defaultdict(list)
+        for value in dict.fromkeys(values):
+            if value:
+                wanted[value.lower() if field == "email" else value].append(value)
+        if column is None or not wanted:
+            return {}
+        compared = func.lower(column) if field == "email" else column
+        fields = tuple(name for name in MatchCandidate.__slots__ if name != "key")
+        statement = self.select(fields).add_columns(compared.label("compared")).order_by(self.key)
+        found: dict[str, list[MatchCandidate]] = defaultdict(list)
+        for some in in_batches(wanted):
+            for row in session.execute(statement.where(compared.in_(some))).mappings():
+                candidate = MatchCandidate(
+                    key=row["key"],
+                    username=row["username"],
+                    auth=row["auth"] or "",
+                    deleted=bool(row["deleted"]),
+                    admin=bool(row["admin"]),
+                )
+                for value in wanted.get(row["compared"], ()):
+                    found[value].append(candidate)
+        return dict(found)
 
     def find(self, session: Session, who: str) -> AccountView:
         """The account named by an administrator: a user name, a key, or an email address.
@@ -199,9 +252,15 @@ class Accounts:
         """Delete accounts as protocol 9 says: the row and the link stay, what made it usable goes.
 
         Names, the suspended flag, the auth method and the key stay, so that the same account can
-        come back. A table without `deleted` loses the row.
+        come back. Which audiences it was in is remembered for clients that are restricted to one of
+        them (protocol 5). A table without `deleted` loses the row.
         """
         keys = list(keys)
+        if self.columns.keeps("deleted"):
+            self._remember_audiences(session, keys)
+        else:
+            # The host may give the key to somebody else.
+            self.forget_former(session, keys)
         self._leave_everything(session, keys)
         if not self.columns.keeps("deleted"):
             for some in in_batches(keys):
@@ -223,6 +282,11 @@ class Accounts:
             },
         )
 
+    def forget_former(self, session: Session, keys: Iterable[int]) -> None:
+        """Forget which audiences accounts were in when they were deleted: they have come back."""
+        for some in in_batches(keys):
+            session.execute(delete(FormerMember).where(FormerMember.account_key.in_(some)))
+
     def count(self, session: Session) -> int:
         """How many accounts are not deleted."""
         return (
@@ -236,9 +300,25 @@ class Accounts:
         expression = self.columns.read(field)
         return true() if expression is None else expression == 0
 
+    def _remember_audiences(self, session: Session, keys: Sequence[int]) -> None:
+        for some in in_batches(keys):
+            # One that is deleted a second time has left nothing, and is remembered already.
+            known = exists().where(
+                FormerMember.account_key == AudienceMember.account_key,
+                FormerMember.audience_id == AudienceMember.audience_id,
+            )
+            members = select(AudienceMember.account_key, AudienceMember.audience_id).where(
+                AudienceMember.account_key.in_(some), ~known
+            )
+            session.execute(insert(FormerMember).from_select(["account_key", "audience_id"], members))
+
     def _leave_everything(self, session: Session, keys: Sequence[int]) -> None:
         for some in in_batches(keys):
-            for table in (AudienceMember, GroupMember, Enrolment):
+            jobs = select(Job.id).where(Job.account_key.in_(some))
+            session.execute(
+                delete(Counterpart).where(Counterpart.kind == "job", Counterpart.local_id.in_(jobs))
+            )
+            for table in (AudienceMember, GroupMember, Enrolment, ProfileValue, Job, Picture):
                 session.execute(delete(table).where(table.account_key.in_(some)))
 
 
