@@ -1,0 +1,155 @@
+"""Custom profile fields of the site, and what accounts have in them (protocol 6).
+
+Values are stored as they are sent: a checkbox as `0` or `1`, a date as Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.surroundings import Surroundings, known_members, line
+from tconnect_pyramid.directory.values import checked
+from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
+from tconnect_pyramid.models import ProfileField, ProfileValue
+
+DATATYPES = ("checkbox", "date", "datetime", "menu", "text", "textarea")
+LONGEST_SHORTNAME = 255
+LONGEST_NAME = 1024
+LONGEST_CHOICE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """A custom profile field as plain data. `choices` are those of a menu; `sortorder` counts from 1."""
+
+    id: int
+    shortname: str
+    name: str
+    datatype: str
+    choices: tuple[str, ...]
+    sortorder: int
+
+
+def list_fields(session: Session) -> list[FieldView]:
+    """All fields in their order."""
+    return [
+        FieldView(
+            id=row.id,
+            shortname=row.shortname,
+            name=row.name,
+            datatype=row.datatype,
+            choices=tuple(row.choices.split("\n")) if row.choices else (),
+            sortorder=row.sortorder,
+        )
+        for row in session.scalars(select(ProfileField).order_by(ProfileField.sortorder, ProfileField.id))
+    ]
+
+
+def find_field(session: Session, who: str) -> FieldView:
+    """The field with this short name, else the one with this id. Raises NotFound."""
+    fields = list_fields(session)
+    for found in fields:
+        if found.shortname == who:
+            return found
+    for found in fields:
+        if str(found.id) == who:
+            return found
+    raise NotFound(f"There is no custom profile field {who!r}: give its short name or its id.")
+
+
+def add_field(
+    session: Session,
+    around: Surroundings,
+    shortname: str,
+    *,
+    name: str = "",
+    datatype: str,
+    choices: Sequence[str] = (),
+    actor: str = "command",
+) -> FieldView:
+    """Make a field, the last one; `choices` are those of a menu, which needs some.
+
+    Peers know it by short name and datatype together. Raises InvalidInput, and Conflict when the short name
+    is taken.
+    """
+    short = line("shortname", shortname, LONGEST_SHORTNAME, needed=True)
+    if any(character.isspace() for character in short):
+        raise InvalidInput("shortname", "shortname: has blanks; leave them out.")
+    shown = line("name", name, LONGEST_NAME) or short
+    if datatype not in DATATYPES:
+        raise InvalidInput("datatype", f"datatype: expected one of {', '.join(DATATYPES)}.")
+    offered = [line("choices", choice, LONGEST_CHOICE, needed=True) for choice in choices]
+    if bool(offered) != (datatype == "menu"):
+        raise InvalidInput("choices", "choices: a menu needs some, and other types have none.")
+    if len(set(offered)) < len(offered):
+        raise InvalidInput("choices", "choices: one is given twice.")
+    if session.scalar(select(ProfileField.id).where(ProfileField.shortname == short)) is not None:
+        raise Conflict(f"There is already a custom profile field {short!r}.")
+    row = ProfileField(
+        shortname=short,
+        name=shown,
+        datatype=datatype,
+        choices="\n".join(offered),
+        sortorder=(session.scalar(select(func.max(ProfileField.sortorder))) or 0) + 1,
+    )
+    session.add(row)
+    session.flush()
+    around.audit(session, actor, "field.added", short, id=row.id, datatype=datatype)
+    return find_field(session, short)
+
+
+def delete_field(session: Session, around: Surroundings, field_id: int, *, actor: str = "command") -> None:
+    """Remove a field with what everybody has in it. Raises NotFound."""
+    row = session.get(ProfileField, field_id)
+    if row is None:
+        raise NotFound(f"There is no custom profile field with the id {field_id}.")
+    short = row.shortname
+    session.execute(delete(ProfileValue).where(ProfileValue.field_id == field_id))
+    session.delete(row)
+    session.flush()
+    around.audit(session, actor, "field.deleted", short, id=field_id)
+
+
+def values_of(session: Session, keys: Iterable[int]) -> dict[int, dict[str, str]]:
+    """What accounts have, by short name in the order of the fields; who has nothing is left out."""
+    found: dict[int, dict[str, str]] = defaultdict(dict)
+    for some in in_batches(keys):
+        for key, shortname, data in session.execute(
+            select(ProfileValue.account_key, ProfileField.shortname, ProfileValue.data)
+            .join(ProfileField, ProfileField.id == ProfileValue.field_id)
+            .where(ProfileValue.account_key.in_(some))
+            .order_by(ProfileValue.account_key, ProfileField.sortorder, ProfileField.id)
+        ):
+            found[key][shortname] = data
+    return dict(found)
+
+
+def set_value(
+    session: Session,
+    around: Surroundings,
+    key: int,
+    shortname: str,
+    text: str,
+    *,
+    actor: str = "command",
+) -> None:
+    """Give an account a value as somebody types it, such as 2024-05-31 for a date; an empty one removes it.
+
+    Asks nobody whether the field of this account is a server's: `people.set_profile_value` does. Raises
+    NotFound and InvalidInput.
+    """
+    found = find_field(session, shortname)
+    known_members(session, around, [key])
+    data = checked(shortname, found.datatype, text, found.choices) if text.strip() else ""
+    session.execute(
+        delete(ProfileValue).where(ProfileValue.account_key == key, ProfileValue.field_id == found.id)
+    )
+    if data:
+        session.execute(insert(ProfileValue).values(account_key=key, field_id=found.id, data=data))
+    around.audit(session, actor, "account.field_set", found.shortname, id=key)
