@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ ASK_AHEAD_SECONDS = 120
 """How long before the time-out the clients are asked: a round comes every minute, and the sign-in
 of somebody who is active elsewhere must not lapse between two of them."""
 PARALLEL = 8
+"""Questions to one client at the same time."""
+MOST_PARALLEL = 64
+"""Questions at the same time: with that many clients or fewer, none waits for another to answer."""
 
 log = logging.getLogger(__name__)
 
@@ -108,18 +112,31 @@ def _settle(context: Context, idle: Sequence[int], *, keep: set[int], leave: set
 
 
 def _ask(context: Context, questions: Sequence[_Question], seconds: float) -> list[tuple[int, bool | None]]:
-    """Who is active where; None when the time of this round was up before the client could be asked."""
+    """Who is active where; None when the time of this round was up before the client could be asked.
+
+    All clients are asked at the same time, so that one which hangs holds up nobody's question to another.
+    """
     deadline = time.monotonic() + seconds
+    queues: dict[int, deque[_Question]] = {}
+    for question in questions:
+        queues.setdefault(question.client.id, deque()).append(question)
+    # The first lane of each client comes before the second of any.
+    lanes = [queue for lane in range(PARALLEL) for queue in queues.values() if lane < len(queue)]
 
-    def ask(question: _Question) -> tuple[int, bool | None]:
-        if deadline - time.monotonic() < ASK_SECONDS:
-            return question.signin_id, None
-        return question.signin_id, _is_active(context, question)
+    def ask(queue: deque[_Question]) -> list[tuple[int, bool | None]]:
+        answers: list[tuple[int, bool | None]] = []
+        while True:
+            try:
+                question = queue.popleft()
+            except IndexError:
+                return answers
+            is_late = deadline - time.monotonic() < ASK_SECONDS
+            answers.append((question.signin_id, None if is_late else _is_active(context, question)))
 
-    if not questions:
+    if not lanes:
         return []
-    with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
-        return list(pool.map(ask, questions))
+    with ThreadPoolExecutor(max_workers=min(len(lanes), MOST_PARALLEL)) as pool:
+        return [answer for answers in pool.map(ask, lanes) for answer in answers]
 
 
 def _is_active(context: Context, question: _Question) -> bool:

@@ -130,9 +130,11 @@ class ClientSites:
     def __init__(self) -> None:
         self.sites: dict[str, ClientSite] = {}
         self.check_idle = lambda: None
+        self.timeouts: list[float] = []
 
     def post(self, url, form, *, timeout, limit):
         self.check_idle()
+        self.timeouts.append(timeout)
         site = self.sites.get(url.partition("/auth/connect/")[0])
         if site is None or site.down:
             raise PeerError("POST", url, "connect", "it is down")

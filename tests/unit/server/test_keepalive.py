@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Client, ClientSession, Notice, SignIn
 from tconnect_pyramid.server import keepalive
 from tconnect_pyramid.server.cleanup import cleanup
@@ -137,6 +140,72 @@ def test_who_could_not_be_asked_about_in_time_is_left_to_the_next_round(server):
     assert sign_in(server, shared).ended is None
     assert sign_in(server, local).end_reason == "timeout"
     assert keepalive.end_idle_sign_ins(server.context) == 1
+
+
+def test_all_clients_are_asked_at_the_same_time(server):
+    signed_in = server.sign_in(server.add_person())
+    clients = [server.add_client() for _ in range(20)]
+    together = threading.Barrier(len(clients))
+
+    def answer(form):
+        # Nobody answers before the last one was asked.
+        if form["service"] == "is_sso_user_active":
+            together.wait(10)
+        return {"status": "success", "data": {"active": False}}
+
+    for client in clients:
+        server.open_session(signed_in, client)
+    for client in clients:
+        client.answer = answer
+    server.clients.timeouts.clear()
+    server.clock.tick(TIMEOUT + 1)
+
+    keepalive.end_idle_sign_ins(server.context)
+
+    assert not together.broken
+    assert server.clients.timeouts[: len(clients)] == [10.0] * len(clients)
+
+
+def test_a_client_that_hangs_keeps_nobody_from_being_asked_about_elsewhere(server):
+    hanging, other = server.add_client(), server.add_client()
+    stuck = [server.sign_in(server.add_person()) for _ in range(30)]
+    active = server.sign_in(server.add_person())
+    for signed_in in stuck:
+        server.open_session(signed_in, hanging)
+    other.active = {server.open_session(active, other)}
+    asked = threading.Event()
+
+    def hang(form):
+        # Answers only when the other client was asked meanwhile.
+        if not asked.wait(10):
+            raise PeerError("POST", hanging.url, "timeout", "no answer")
+        return {"status": "success", "data": {"active": True}}
+
+    def answer(form):
+        asked.set()
+        return {"status": "success", "data": {"active": form["ssotoken"] in other.active}}
+
+    hanging.answer, other.answer = hang, answer
+    server.clock.tick(TIMEOUT + 1)
+
+    assert keepalive.end_idle_sign_ins(server.context) == 0
+
+    assert sign_in(server, active).ended is None
+
+
+def test_every_question_is_asked_once_however_many_there_are(server):
+    client = server.add_client()
+    everybody = [server.sign_in(server.add_person()) for _ in range(30)]
+    client.active = {server.open_session(signed_in, client) for signed_in in everybody[::2]}
+    for signed_in in everybody[1::2]:
+        server.open_session(signed_in, client)
+    server.clock.tick(TIMEOUT + 1)
+    server.clients.timeouts.clear()
+
+    assert keepalive.end_idle_sign_ins(server.context) == 15
+
+    assert server.clients.timeouts.count(10.0) >= 30
+    assert [sign_in(server, signed_in).ended is None for signed_in in everybody] == [True, False] * 15
 
 
 def test_cleaning_up_removes_what_was_left_half_done(server):
