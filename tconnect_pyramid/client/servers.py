@@ -14,6 +14,8 @@ from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol.values import canonical_int
 
 ACTIVE = "active"
+LEAVING = "leaving"
+"""This site has left the server, which has not confirmed it yet (protocol 9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,13 @@ def find_server(session: Session, who: str) -> ServerView:
     if row is None:
         raise NotFound(f"There is no server {who!r}; `tconnect client server list` shows them.")
     return _view(row)
+
+
+def still_active(session: Session, server_id: int) -> bool:
+    """Whether people may be brought here from this server; holds off leaving it until the caller's commit."""
+    # Without the lock, an account could be linked to a server that is being left at the same moment.
+    statement = select(Server.state).where(Server.id == server_id).with_for_update(read=True)
+    return session.scalar(statement) == ACTIVE
 
 
 def edit_server(

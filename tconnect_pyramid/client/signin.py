@@ -15,6 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import people
+from tconnect_pyramid.client.servers import still_active
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.errors import BadRecord, NotFound, PeerError, SignInFailed
@@ -139,6 +140,8 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
     if record.deleted:
         return None
     with context.unit() as session:
+        if not still_active(session, server_id):
+            raise NotFound(f"This site is leaving {peer.name}; nothing is fetched from it any more.")
         key = people.keep_person(session, context, peer, record)
         return context.accounts.view(session, key)
 
@@ -236,6 +239,8 @@ def _sign_in_once(context: Context, peer: ServerPeer, record: UserRecord, ssotok
     now = context.clock()
     browser_id = sessions.new_browser_id()
     with context.unit() as session:
+        if not still_active(session, peer.id):
+            raise SignInFailed(f"This site is not connected to {peer.name} any more.")
         try:
             key = people.keep_person(session, context, peer, record)
         except BadRecord as error:
