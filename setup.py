@@ -64,6 +64,8 @@ setup(
         "cryptography>=43",
         "msgspec>=0.19",
         "nh3>=0.2.18",
+        # Earlier ones write out of bounds while reading some images.
+        "pillow>=12.1.1",
         "plaster>=1.1",
         "plaster_pastedeploy>=1.0",
         "pyramid>=2.0",
