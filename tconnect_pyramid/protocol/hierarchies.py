@@ -250,8 +250,6 @@ def read_item(kind: Kind, raw: object) -> ItemRecord:
     parent_id = read_int(_ITEM["parentid"], raw, remote_id) or None
     if not framework_id:
         raise BadRecord(remote_id, "frameworkid is not a whole number above 0")
-    if parent_id == remote_id:
-        raise BadRecord(remote_id, "the item is its own parent")
     is_timed = kind == POSITION
     return ItemRecord(
         id=remote_id,

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tconnect_pyramid.errors import BadRecord, BadReply
+from tconnect_pyramid.protocol import replies
 from tconnect_pyramid.protocol.columns import MAX_LONG_TEXT
 from tconnect_pyramid.protocol.users import (
+    JOB_FIELDS,
     USER_FIELDS,
+    JobRecord,
+    ProfileFieldRecord,
     UserRecord,
     read_user,
     read_users,
@@ -47,6 +53,14 @@ def person(**changed: Any) -> dict[str, Any]:
         "email": "a@example.com",
     }
     return raw | changed
+
+
+def job(**changed: Any) -> dict[str, Any]:
+    return {"id": "2", "idnumber": "J1", "positionassignmentdate": "5", "sortorder": "1"} | changed
+
+
+def profile_field(**changed: Any) -> dict[str, Any]:
+    return {"shortname": "shirt", "datatype": "text", "data": "XL"} | changed
 
 
 # What a reader has no use for, so that it is not in a `JobRecord`, as the recorded site keeps it.
@@ -96,6 +110,50 @@ def test_a_recorded_person_is_the_same_after_reading_and_writing(
         assert json.dumps(again(read_user(raw))) == json.dumps(raw)
 
 
+@pytest.mark.parametrize("name", ["get_users", "get_users.edge", "get_users.restricted"])
+def test_a_recorded_list_is_the_same_byte_for_byte(name: str, recording: Callable[[str], Any]) -> None:
+    response = recording(name)["response"]
+    records = [msgspec.json.encode(again(read_user(raw))) for raw in read_users(response["data"])]
+    body = replies.USERS_HEAD + replies.BETWEEN_RECORDS.join(records) + replies.LIST_TAIL
+    recorded = json.dumps(response, ensure_ascii=False, separators=(",", ":"))
+    # Slashes need no escape, and a line end between two records is ours (protocol 5).
+    assert body.replace(b",\n", b",").decode() == recorded
+
+
+def test_a_person_of_version_one_is_the_same_without_jobs_and_profile_fields(
+    recording: Callable[[str], Any],
+) -> None:
+    for name in ("get_users.edge", "get_user"):
+        for raw in recorded_people(name, recording):
+            first = {key: value for key, value in raw.items() if key not in {"profile_fields", "jobs"}}
+            record = read_user(first)
+            assert (record.profile_fields, record.jobs) == (None, None)
+            assert json.dumps(again(record, version=1)) == json.dumps(first)
+            assert json.dumps(again(read_user(raw), version=1)) == json.dumps(first)
+
+
+def test_the_recorded_tombstone_is_the_same_in_both_services(recording: Callable[[str], Any]) -> None:
+    raw = recorded_people("get_users.edge", recording)[-1]
+    record = read_user(raw)
+    assert record.deleted
+    full = {"jobs": [write_job({"id": 1, "idnumber": "1"})], "profile_fields": []}
+    for version in (1, 2):
+        assert json.dumps(write_user(record.values, version=version, **full)) == json.dumps(raw)
+        single = write_user(record.values, version=version, pictures={"f1.png": "aGk="}, **full)
+        assert (single.pop("picture"), single.pop("pictures")) == ("0", [])
+        assert json.dumps(single) == json.dumps(raw)
+
+
+def test_a_recorded_job_is_the_same_after_writing(recording: Callable[[str], Any]) -> None:
+    (person_raw,) = recorded_people("get_user", recording)
+    assert len(person_raw["jobs"]) == 2
+    for raw in person_raw["jobs"]:
+        assert [field.name for field in JOB_FIELDS] == list(raw)
+        assert json.dumps(write_job(raw)) == json.dumps(raw)
+    for raw in person_raw["profile_fields"]:
+        assert json.dumps(write_profile_field(**raw)) == json.dumps(raw)
+
+
 def test_the_fields_are_those_of_the_recordings_in_their_order(recording: Callable[[str], Any]) -> None:
     (raw,) = recorded_people("get_user", recording)
     scalars = [name for name in raw if name not in {"pictures", "profile_fields", "jobs"}]
@@ -113,7 +171,38 @@ def test_reads_a_recorded_person(recording: Callable[[str], Any]) -> None:
     assert record.pictures is not None
     assert list(record.pictures) == ["f1.png", "f2.png", "f3.png"]
     assert record.jobs is not None
-    assert [job.idnumber for job in record.jobs] == ["1", "J2"]
+    assert record.jobs == (
+        JobRecord(
+            id=2,
+            fullname="Dev",
+            shortname="dev",
+            idnumber="1",
+            description=None,
+            startdate=1400000000,
+            enddate=None,
+            positionid=3,
+            positionassignmentdate=1795436403,
+            organisationid=2,
+            sortorder=1,
+        ),
+        JobRecord(
+            id=3,
+            fullname="Second job",
+            shortname=None,
+            idnumber="J2",
+            description="<p>half time</p>",
+            startdate=None,
+            enddate=None,
+            positionid=None,
+            positionassignmentdate=1795436403,
+            organisationid=None,
+            sortorder=2,
+        ),
+    )
+    assert record.profile_fields == (
+        ProfileFieldRecord("joined", "datetime", "1448874000"),
+        ProfileFieldRecord("shirt", "text", "XL"),
+    )
 
 
 def test_reads_the_recorded_suspended_and_deleted_people(recording: Callable[[str], Any]) -> None:
@@ -187,11 +276,11 @@ def test_a_password_is_sent_as_the_caller_decides() -> None:
 
 
 def test_version_one_has_neither_jobs_nor_profile_fields() -> None:
-    job = write_job({"id": 1, "idnumber": "J1"})
-    assert list(write_user({"id": 3}, version=1, profile_fields=[], jobs=[job]))[-1] == "totarasync"
-    record = write_user({"id": 3}, version=2, profile_fields=None, jobs=[job])
+    sent = write_job({"id": 1, "idnumber": "J1"})
+    assert list(write_user({"id": 3}, version=1, profile_fields=[], jobs=[sent]))[-1] == "totarasync"
+    record = write_user({"id": 3}, version=2, profile_fields=None, jobs=[sent])
     assert list(record)[-2:] == ["profile_fields", "jobs"]
-    assert (record["profile_fields"], record["jobs"]) == (None, [job])
+    assert (record["profile_fields"], record["jobs"]) == (None, [sent])
 
 
 def test_pictures_come_only_with_one_person() -> None:
@@ -220,6 +309,50 @@ def test_a_deleted_person_is_a_tombstone(deleted: object) -> None:
     assert (record["picture"], record["pictures"]) == ("0", [])
     assert "jobs" not in record
     assert "profile_fields" not in record
+
+
+def test_jobs_without_an_idnumber_of_their_own_are_left_out() -> None:
+    warnings: list[str] = []
+    rows = [("1", "A"), ("2", ""), ("3", "x" * 101), ("4", "A"), ("5", "a")]
+    jobs = [
+        write_job({"id": job_id, "idnumber": idnumber}, warn=warnings.append) for job_id, idnumber in rows
+    ]
+    record = write_user({"id": 3}, version=2, jobs=jobs, warn=warnings.append)
+    assert record["jobs"] == [jobs[0], jobs[4]]
+    assert warnings[1:] == [
+        "person 3: job 2 has no usable idnumber; it was left out",
+        "person 3: job 3 has no usable idnumber; it was left out",
+        "person 3: job 4 has the idnumber of another job; it was left out",
+    ]
+    assert warnings[0].startswith("job 3: idnumber has 101 characters")
+
+
+def test_only_the_recorded_nulls_of_a_job_may_be_null() -> None:
+    nullable = {field.name for field in JOB_FIELDS if field.nullable}
+    assert nullable == {
+        "fullname",
+        "shortname",
+        "description",
+        "startdate",
+        "enddate",
+        "positionid",
+        "organisationid",
+    }
+    written = write_job(dict.fromkeys(field.name for field in JOB_FIELDS) | {"id": 2})
+    assert {name for name, value in written.items() if value is None} == nullable
+
+
+def test_a_text_of_a_job_that_is_empty_does_not_become_null() -> None:
+    empty = write_job({"id": 2, "fullname": "", "shortname": "", "description": ""})
+    assert (empty["fullname"], empty["shortname"], empty["description"]) == ("", "", "")
+    (read,) = read_user(person(jobs=[empty | {"idnumber": "1"}])).jobs or ()
+    assert (read.fullname, read.shortname, read.description) == ("", "", "")
+
+
+def test_profile_values_are_sent_as_they_are_kept() -> None:
+    assert write_profile_field("a\0b", "checkbox", "0")["shortname"] == "ab"
+    assert write_profile_field("x", "date", "-86400")["data"] == "-86400"
+    assert [write_profile_field("x", "text", data)["data"] for data in (None, "")] == [None, ""]
 
 
 @pytest.mark.parametrize("values", [{}, {"id": None}, {"id": 0}, {"id": "x"}])
@@ -304,6 +437,29 @@ def test_pictures_are_known_files_only() -> None:
         (person(username="x" * 10_000_000), 3, "username has 10000000 characters, more than 100"),
         (person(pictures="x"), 3, "pictures is not an object"),
         (person(pictures={"f1.png": ["x"]}), 3, "f1.png is not a text"),
+        (person(phone1=10**5000), 3, "phone1 is a number larger than"),
+        (person(jobs={}), 3, "jobs is not a list"),
+        (person(jobs="x"), 3, "jobs is not a list"),
+        (person(jobs=[job(), None]), 3, "job 2 of 2 is not an object"),
+        (person(jobs=[job(id="x")]), 3, "job 1 of 1: id is not a whole number"),
+        (person(jobs=[job(idnumber="")]), 3, "job 1 of 1 has no idnumber"),
+        (person(jobs=[job(idnumber=None)]), 3, "job 1 of 1 has no idnumber"),
+        (person(jobs=[job(idnumber="x" * 101)]), 3, "job 1 of 1: idnumber has 101 characters"),
+        (person(jobs=[job(), job(idnumber="J2")]), 3, "job 2 of 2 has the id or the idnumber of another"),
+        (person(jobs=[job(), job(id="3")]), 3, "job 2 of 2 has the id or the idnumber of another"),
+        (person(jobs=[job(startdate="")]), 3, "job 1 of 1: startdate is not a time"),
+        (person(jobs=[job(enddate="2024-05-31")]), 3, "job 1 of 1: enddate is not a time"),
+        (person(jobs=[job(positionid="x")]), 3, "job 1 of 1: positionid is not a whole number"),
+        (person(jobs=[job(sortorder=-1)]), 3, "job 1 of 1: sortorder is not a whole number"),
+        (person(jobs=[job(fullname=["x"])]), 3, "job 1 of 1: fullname is neither"),
+        (person(jobs=[job(shortname="x" * 101)]), 3, "job 1 of 1: shortname has 101 characters"),
+        (person(profile_fields={}), 3, "profile_fields is not a list"),
+        (person(profile_fields=""), 3, "profile_fields is not a list"),
+        (person(profile_fields=["x"]), 3, "profile field 1 of 1 is not an object"),
+        (person(profile_fields=[{}]), 3, "profile field 1 of 1 has no shortname or no datatype"),
+        (person(profile_fields=[profile_field(datatype="")]), 3, "1 of 1 has no shortname or no datatype"),
+        (person(profile_fields=[profile_field(data=["x"])]), 3, "profile field 1 of 1: data is neither"),
+        (person(profile_fields=[profile_field(shortname="x" * 256)]), 3, "shortname has 256 characters"),
     ],
 )
 def test_a_bad_record_is_refused_with_its_reason(raw: object, remote_id: int | None, reason: str) -> None:
@@ -312,19 +468,91 @@ def test_a_bad_record_is_refused_with_its_reason(raw: object, remote_id: int | N
     assert caught.value.remote_id == remote_id
 
 
+@pytest.mark.parametrize(
+    "changed", [{}, {"profile_fields": None, "jobs": None}, {"profile_fields": None}, {"jobs": None}]
+)
+def test_no_list_or_null_says_leave_alone(changed: dict[str, None]) -> None:
+    record = read_user(person(**changed))
+    assert (record.profile_fields, record.jobs) == (None, None)
+
+
+def test_an_empty_list_says_that_the_person_has_none() -> None:
+    record = read_user(person(profile_fields=[], jobs=[]))
+    assert (record.profile_fields, record.jobs) == ((), ())
+
+
+def test_a_tombstone_counts_whatever_else_it_brings() -> None:
+    record = read_user(person(deleted="1", profile_fields="odd", jobs=[None]))
+    assert record.deleted
+    assert (record.profile_fields, record.jobs) == (None, None)
+
+
+def test_reads_jobs_and_profile_fields_tolerantly() -> None:
+    raw_job = job(id=2, idnumber=7, positionid=0, organisationid="0", startdate=-86400, new=[1])
+    del raw_job["positionassignmentdate"]
+    fields = [profile_field(data=1, new=[]), profile_field(data="second"), profile_field(datatype="menu")]
+    record = read_user(person(jobs=[raw_job], profile_fields=fields))
+    (found,) = record.jobs or ()
+    assert (found.idnumber, found.positionid, found.organisationid, found.startdate) == (
+        "7",
+        None,
+        None,
+        -86400,
+    )
+    assert (found.positionassignmentdate, found.fullname, found.enddate) == (0, None, None)
+    assert record.profile_fields == (
+        ProfileFieldRecord("shirt", "text", "1"),
+        ProfileFieldRecord("shirt", "menu", "XL"),
+    )
+
+
+def test_the_order_of_jobs_is_kept() -> None:
+    raws = [job(id=job_id, idnumber=str(job_id), sortorder=9) for job_id in (5, 3, 4)]
+    assert [found.id for found in read_user(person(jobs=raws)).jobs or ()] == [5, 3, 4]
+
+
+def test_megabytes_of_junk_are_not_slow() -> None:
+    digits = "9" * 2**21
+    junk = [person(**{field.name: digits}) for field in USER_FIELDS]
+    junk += [person(jobs=[job(**{name: digits})]) for name in job()]
+    junk += [
+        person(jobs=[job(id=n, idnumber=n) for n in range(1, 2**14)] + [0]),
+        person(profile_fields=[profile_field()] * 2**17 + [0]),
+        person(pictures={"f" * 2**20: [], "f1.png": 0}),
+    ]
+    begun = time.monotonic()
+    for raw in junk:
+        with pytest.raises(BadRecord):
+            read_user(raw)
+    assert time.monotonic() - begun < 5
+
+
 def test_texts_as_long_as_allowed_are_taken() -> None:
     record = read_user(person(firstname="李" * 100, description="x" * MAX_LONG_TEXT, lastname="x\0" * 100))
     assert record.values["firstname"] == "李" * 100
     assert record.values["lastname"] == "x" * 100
 
 
-def test_a_reason_never_holds_the_value() -> None:
+@pytest.mark.parametrize(
+    "raw",
+    [
+        person(password="hunter2" * 100),
+        person(deleted="hunter2"),
+        person(jobs=["hunter2"]),
+        person(jobs=[job(startdate="hunter2")]),
+        person(jobs=[job(idnumber="hunter2"), job(id=9, idnumber="hunter2")]),
+        person(profile_fields="hunter2"),
+        person(profile_fields=[profile_field(data={"hunter2": "hunter2"})]),
+    ],
+)
+def test_a_reason_never_holds_the_value(raw: object) -> None:
     with pytest.raises(BadRecord) as caught:
-        read_user(person(password="hunter2" * 100))
+        read_user(raw)
     assert "hunter2" not in str(caught.value)
 
 
 @given(JSON | st.dictionaries(st.sampled_from([*person(), "deleted", "picture", "pictures", "jobs"]), JSON))
+@example(person(jobs=[[]], profile_fields=[[]]))
 def test_reading_raises_nothing_but_bad_record(raw: object) -> None:
     try:
         record = read_user(raw)
@@ -352,3 +580,68 @@ def test_reading_a_list_raises_nothing_but_bad_reply(data: object) -> None:
             read_users(candidate)
         except BadReply:
             continue
+
+
+IDS = st.integers(1, 2**63 - 1)
+NUMBERS = st.integers(0, 2**63 - 1)
+
+
+def texts(longest: int) -> st.SearchStrategy[str]:
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=longest)
+
+
+JOBS = st.lists(
+    st.builds(
+        JobRecord,
+        id=IDS,
+        fullname=st.none() | texts(255),
+        shortname=st.none() | texts(100),
+        idnumber=texts(100).filter(bool),
+        description=st.none() | texts(2000),
+        startdate=st.none() | NUMBERS,
+        enddate=st.none() | NUMBERS,
+        positionid=st.none() | IDS,
+        positionassignmentdate=NUMBERS,
+        organisationid=st.none() | IDS,
+        sortorder=NUMBERS,
+    ),
+    max_size=4,
+    unique_by=(lambda found: found.id, lambda found: found.idnumber),
+).map(tuple)
+
+PROFILE_FIELDS = st.lists(
+    st.builds(ProfileFieldRecord, texts(255).filter(bool), texts(255).filter(bool), st.none() | texts(2000)),
+    max_size=4,
+    unique_by=lambda found: (found.shortname, found.datatype),
+).map(tuple)
+
+
+@given(st.none() | JOBS, st.none() | PROFILE_FIELDS)
+def test_jobs_and_profile_fields_are_read_as_they_were_written(
+    jobs: tuple[JobRecord, ...] | None, fields: tuple[ProfileFieldRecord, ...] | None
+) -> None:
+    record = replace(read_user(person()), jobs=jobs, profile_fields=fields)
+    reread = read_user(msgspec.json.decode(msgspec.json.encode(again(record))))
+    assert (reread.jobs, reread.profile_fields) == (jobs, fields)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "jobs": st.lists(
+                st.dictionaries(st.sampled_from([field.name for field in JOB_FIELDS]), JSON), max_size=3
+            ),
+            "profile_fields": st.lists(
+                st.dictionaries(st.sampled_from([*profile_field()]), JSON), max_size=3
+            ),
+        }
+    )
+)
+def test_odd_jobs_and_fields_raise_nothing_but_bad_record(odd: dict[str, Any]) -> None:
+    odd["jobs"] = [job() | each for each in odd["jobs"]]
+    try:
+        record = read_user(person(**odd))
+    except BadRecord:
+        return
+    assert record.jobs is not None
+    assert all(found.idnumber for found in record.jobs)

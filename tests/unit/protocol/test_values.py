@@ -12,6 +12,7 @@ from tconnect_pyramid.protocol import paths, versions
 from tconnect_pyramid.protocol.values import (
     as_flag,
     canonical_int,
+    canonical_time,
     clean_text,
     is_component,
     is_token,
@@ -74,6 +75,31 @@ def test_empty_is_what_php_calls_empty() -> None:
 )
 def test_numbers_are_canonical(value: object, expected: int | None) -> None:
     assert canonical_int(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, 0),
+        ("1400000000", 1400000000),
+        (-86400, -86400),
+        ("-86400", -86400),
+        (1 - 2**63, 1 - 2**63),
+        (-(2**63), None),
+        (str(-(2**63)), None),
+        ("-0", None),
+        ("-", None),
+        ("--5", None),
+        ("-05", None),
+        (-1.0, None),
+        ("", None),
+        (None, None),
+        (True, None),
+        ("-" + "1" * 10_000_000, None),
+    ],
+)
+def test_times_may_lie_before_1970(value: object, expected: int | None) -> None:
+    assert canonical_time(value) == expected
 
 
 def test_flags_come_in_three_spellings() -> None:
