@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import nh3
@@ -16,8 +17,10 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory import pictures, profiles
 from tconnect_pyramid.directory.accounts import VIEW_FIELDS, AccountView, as_view
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
+from tconnect_pyramid.directory.jobs import JobView, list_jobs
 from tconnect_pyramid.directory.passwords import check_password, hash_password
 from tconnect_pyramid.directory.surroundings import line
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
@@ -88,6 +91,23 @@ LENGTHS: Mapping[str, int] = {
 LEFT_ALONE_BY_SYNCS = frozenset(
     {"emailstop", "idnumber", "lang", "maildigest", "autosubscribe", "trackforums"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What an account has besides its row, and who may change that.
+
+    `fields`: custom profile values by short name, as they are kept. `picture` is its number (0: none),
+    `pictures` the names of its files. `owner` names the server that owns the picture, as in "the server X",
+    and `fields_owner` the one that owns the custom values; None where they are changed here.
+    """
+
+    fields: dict[str, str]
+    picture: int
+    pictures: tuple[str, ...]
+    jobs: list[JobView]
+    owner: str | None
+    fields_owner: str | None
 
 
 def add_person(
@@ -173,6 +193,61 @@ def set_password(
     context.audit(session, actor, "account.password_set", person.username, id=key)
 
 
+def belongings(session: Session, context: Context, key: int) -> Belongings:
+    """The custom profile values, picture and jobs of an account. Raises NotFound."""
+    person = get_person(session, context, key)
+    owner = _server_of(session, key) if person.auth == CONNECT else None
+    return Belongings(
+        fields=profiles.values_of(session, [key]).get(key, {}),
+        picture=context.accounts.fetch(session, [key], ["picture"])[key]["picture"] or 0,
+        pictures=pictures.names_of(session, [key]).get(key, ()),
+        jobs=list_jobs(session, key),
+        owner=owner,
+        fields_owner=owner if context.options(session).client_sync_profile_fields else None,
+    )
+
+
+def set_profile_value(
+    session: Session, context: Context, key: int, shortname: str, text: str, *, actor: str = "command"
+) -> None:
+    """Give an account a custom profile value, see `profiles.set_value`; an empty one removes it.
+
+    Raises NotFound, InvalidInput, and Conflict where its server owns custom profile fields.
+    """
+    person = _usable(session, context, key)
+    if person.auth == CONNECT and context.options(session).client_sync_profile_fields:
+        raise Conflict(
+            f"The custom profile fields of {person.username} are kept as they are at {_server_of(session, key)}; "
+            "change them there, or switch tconnect.client.sync_profile_fields off."
+        )
+    profiles.set_value(session, context, key, shortname, text, actor=actor)
+
+
+def set_picture(
+    session: Session, context: Context, key: int, image: bytes, *, actor: str = "command"
+) -> tuple[str, ...]:
+    """Give an account a picture made from an image, see `pictures.made_from`; gives the names of its files.
+
+    Raises NotFound, InvalidInput for an image that cannot be taken or kept, and Conflict for an account
+    whose picture is its server's.
+    """
+    person = _with_own_picture(session, context, key)
+    files = pictures.made_from(image)
+    number = context.accounts.fetch(session, [key], ["picture"])[key]["picture"] or 0
+    # By the clock, so that a number never comes back after a picture was taken away: a client that has
+    # not asked in between would keep the old one.
+    pictures.put(session, context, key, files, max(number + 1, context.clock()))
+    context.audit(session, actor, "account.picture_set", person.username, id=key)
+    return tuple(sorted(files))
+
+
+def remove_picture(session: Session, context: Context, key: int, *, actor: str = "command") -> None:
+    """Take an account's picture away. Raises NotFound, InvalidInput and Conflict as `set_picture`."""
+    person = _with_own_picture(session, context, key)
+    pictures.remove(session, context, key)
+    context.audit(session, actor, "account.picture_removed", person.username, id=key)
+
+
 def suspend(session: Session, context: Context, key: int, *, actor: str = "command") -> list[int]:
     """Keep a person out and end their sign-ins; gives the ids of the notices for `deliver_now`.
 
@@ -229,8 +304,9 @@ def set_admin(
 def authenticate(session: Session, context: Context, username: str, password: str) -> AccountView | None:
     """The local account with this name and password, or None. Takes the same work either way.
 
-    None as well for one that is suspended, deleted or not confirmed, and for every account of another
-    auth method: a connect account signs in at its server only (protocol 7).
+    None as well for one that is suspended, deleted or not confirmed, for every account of another auth
+    method (a connect account signs in at its server only, protocol 7), and for everybody while passwords
+    are not accepted here (`tconnect.auth.manual`).
     """
     accounts = context.accounts
     typed = username.strip().lower()
@@ -240,7 +316,8 @@ def authenticate(session: Session, context: Context, username: str, password: st
     # PostgreSQL refuses to be asked for a NUL, and no user name has one.
     row = session.execute(statement).mappings().first() if typed.isprintable() else None
     # The hash that a server sent is not even compared: it may be one that takes long, or no time at all.
-    local = row if row is not None and row["auth"] == LOCAL else None
+    accepted = True
+    local = row if accepted and row is not None and row["auth"] == LOCAL else None
     right = check_password(password, None if local is None else local["password"])
     if local is None or not right or not local["confirmed"]:
         return None
@@ -260,6 +337,16 @@ def _usable(session: Session, context: Context, key: int) -> AccountView:
     person = get_person(session, context, key)
     if person.deleted:
         raise Conflict(f"The account {key} ({person.fullname}) is deleted.")
+    return person
+
+
+def _with_own_picture(session: Session, context: Context, key: int) -> AccountView:
+    person = _usable(session, context, key)
+    _refuse_not_kept(context, ["picture"])
+    if person.auth == CONNECT:
+        raise Conflict(
+            f"The picture of {person.username} is kept as it is at {_server_of(session, key)}; change it there."
+        )
     return person
 
 

@@ -21,6 +21,7 @@ from tconnect_pyramid.models import (
     Client,
     ClientAudience,
     Collection,
+    FormerMember,
     Group,
     GroupMember,
 )
@@ -146,8 +147,7 @@ def add_audience(
     row = kept.table(**values, component="", timecreated=now, timemodified=now)
     session.add(row)
     session.flush()
-    if kept is AUDIENCES:
-        _offer_to_clients(session, row.id)
+    offer_new(session, [row.id], kept=kept)
     around.audit(session, actor, f"{kept.word}.added", row.name, id=row.id, idnumber=row.idnumber)
     return get_audience(session, row.id, kept=kept)
 
@@ -188,12 +188,31 @@ def delete_audience(
     """
     row = _own(session, kept, audience_id)
     name, idnumber = row.name, row.idnumber
-    session.execute(delete(kept.members).where(kept.owner == audience_id))
-    if kept is AUDIENCES:
-        session.execute(delete(ClientAudience).where(ClientAudience.audience_id == audience_id))
-    session.delete(row)
-    session.flush()
+    remove_audiences(session, [audience_id], kept=kept)
     around.audit(session, actor, f"{kept.word}.deleted", name, id=audience_id, idnumber=idnumber)
+
+
+def offer_new(session: Session, ids: Iterable[int], *, kept: Kept = AUDIENCES) -> None:
+    """Add audiences that were just made for each active client that gets each new one (protocol 8)."""
+    if kept is not AUDIENCES:
+        return
+    for some in in_batches(ids):
+        wanted = (
+            select(Client.id, Audience.id)
+            .join(Audience, Audience.id.in_(some))
+            .where(Client.state == "active", Client.add_new_audiences.is_(True))
+        )
+        session.execute(insert(ClientAudience).from_select(["client_id", "audience_id"], wanted))
+
+
+def remove_audiences(session: Session, ids: Iterable[int], *, kept: Kept = AUDIENCES) -> None:
+    """Remove audiences, whoever made them, with all that hangs on them: a host's SQLite may not follow keys."""
+    for some in in_batches(ids):
+        session.execute(delete(kept.members).where(kept.owner.in_(some)))
+        if kept is AUDIENCES:
+            session.execute(delete(ClientAudience).where(ClientAudience.audience_id.in_(some)))
+            session.execute(delete(FormerMember).where(FormerMember.audience_id.in_(some)))
+        session.execute(delete(kept.table).where(kept.table.id.in_(some)))
 
 
 def add_members(
@@ -281,13 +300,3 @@ def _values(
                 f"Another {kept.word} has the idnumber {values['idnumber']!r}; choose one of its own."
             )
     return values
-
-
-def _offer_to_clients(session: Session, audience_id: int) -> None:
-    clients = session.scalars(
-        select(Client.id).where(Client.state == "active", Client.add_new_audiences.is_(True))
-    ).all()
-    if clients:
-        session.execute(
-            insert(ClientAudience), [{"client_id": client, "audience_id": audience_id} for client in clients]
-        )

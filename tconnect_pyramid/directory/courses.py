@@ -129,7 +129,7 @@ def add_course(
     row = Course(**values, timecreated=now, timemodified=now)
     session.add(row)
     session.flush()
-    _offer_to_clients(session, row.id)
+    offer_new(session, [row.id])
     around.audit(session, actor, "course.added", row.fullname, id=row.id, idnumber=row.idnumber)
     return get_course(session, row.id)
 
@@ -164,6 +164,17 @@ def delete_course(session: Session, around: Surroundings, course_id: int, *, act
     session.delete(row)
     session.flush()
     around.audit(session, actor, "course.deleted", name, id=course_id, idnumber=idnumber)
+
+
+def offer_new(session: Session, ids: Iterable[int]) -> None:
+    """Add courses that were just made for each active client that gets each new one (protocol 8)."""
+    for some in in_batches(ids):
+        wanted = (
+            select(Client.id, Course.id)
+            .join(Course, Course.id.in_(some))
+            .where(Client.state == "active", Client.add_new_courses.is_(True))
+        )
+        session.execute(insert(ClientCourse).from_select(["client_id", "course_id"], wanted))
 
 
 def enrol(
@@ -250,13 +261,3 @@ def _values(session: Session, given: Mapping[str, str], *, but: int | None = Non
         if session.scalar(taken) is not None:
             raise Conflict(f"Another course has the {column.key} {value!r}; choose one of its own.")
     return values
-
-
-def _offer_to_clients(session: Session, course_id: int) -> None:
-    clients = session.scalars(
-        select(Client.id).where(Client.state == "active", Client.add_new_courses.is_(True))
-    ).all()
-    if clients:
-        session.execute(
-            insert(ClientCourse), [{"client_id": client, "course_id": course_id} for client in clients]
-        )

@@ -13,7 +13,7 @@ from tconnect_pyramid.client.sync.history import Applied
 from tconnect_pyramid.client.sync.plan_collections import CollectionsPlan, Target, kept_as
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.audiences import Kept
+from tconnect_pyramid.directory.audiences import Kept, offer_new, remove_audiences
 from tconnect_pyramid.models import AwaitedMember, Base, Collection
 from tconnect_pyramid.peers import ServerPeer
 
@@ -33,9 +33,7 @@ def apply_collections(
 
 
 def _delete_gone(session: Session, kept: Kept, plan: CollectionsPlan) -> None:
-    for some in in_batches([it.local_id for it in plan.gone if it.row is not None]):
-        session.execute(delete(kept.members).where(kept.owner.in_(some)))
-        session.execute(delete(kept.table).where(kept.table.id.in_(some)))
+    remove_audiences(session, [it.local_id for it in plan.gone if it.row is not None], kept=kept)
     for some in in_batches([it.id for it in plan.gone]):
         session.execute(delete(AwaitedMember).where(AwaitedMember.collection_id.in_(some)))
         session.execute(delete(Collection).where(Collection.id.in_(some)))
@@ -63,6 +61,7 @@ def _make(session: Session, kept: Kept, peer: ServerPeer, targets: Sequence[Targ
         ids = session.scalars(insert(kept.table).returning(kept.table.id, sort_by_parameter_order=True), rows)
         for target, local_id in zip(some, ids.all(), strict=True):
             target.local_id = local_id
+    offer_new(session, [target.local_id for target in targets if target.local_id is not None], kept=kept)
     known = [
         {"row_id": target.collection_id, "local_id": target.local_id}
         for target in targets
