@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import Accounts
-from tconnect_pyramid.models import Audience, AudienceMember, Client
+from tconnect_pyramid.models import Audience, AudienceMember, Client, FormerMember
 from tconnect_pyramid.protocol import services, versions
 from tconnect_pyramid.protocol.services import ServiceCall
 from tconnect_pyramid.protocol.values import is_token
 from tconnect_pyramid.secretbox import digest, same
+
+GUEST = "guest"
+"""The user name of an account that stands for nobody in particular; a host may have one."""
 
 MAY_CALL_WHILE_REGISTERING = frozenset({services.GET_API_VERSION, services.UPDATE_API_VERSION})
 
@@ -76,18 +80,55 @@ def authenticate(session: Session, context: Context, call: ServiceCall) -> Calle
 
 
 def inside(accounts: Accounts, restrict_audience_id: int | None) -> ColumnElement[bool]:
-    """A condition on accounts: the client may see this person.
+    """A condition on accounts: this person may sign in at the client, and belong to what it is sent.
 
-    Without a restriction it may see everybody; when the restricting audience is gone, nobody.
+    Without a restriction it is everybody but the guest; when the restricting audience is gone, nobody.
     """
     if restrict_audience_id is None:
-        return true()
+        return _not_the_guest(accounts)
     # Aliases, as the statement around it may be about members of an audience itself.
     member, audience = aliased(AudienceMember), aliased(Audience)
-    return exists(
-        select(member.account_key)
-        .join(audience, audience.id == member.audience_id)
-        .where(member.account_key == accounts.key, member.audience_id == restrict_audience_id)
+    return and_(
+        _not_the_guest(accounts),
+        exists(
+            select(member.account_key)
+            .join(audience, audience.id == member.audience_id)
+            .where(member.account_key == accounts.key, member.audience_id == restrict_audience_id)
+        ),
+    )
+
+
+def only_told(statement: Select[Any], accounts: Accounts, restrict_audience_id: int | None) -> Select[Any]:
+    """Keep of a select of accounts those of whom the client is told: whoever is inside, and tombstones.
+
+    A restricted client hears of the deletion of those who were members then (protocol 5). By joins,
+    as these find a page of people quickly however large the audience is.
+    """
+    statement = statement.where(_not_the_guest(accounts))
+    if restrict_audience_id is None:
+        return statement
+    return (
+        statement.outerjoin(
+            AudienceMember,
+            and_(
+                AudienceMember.account_key == accounts.key,
+                AudienceMember.audience_id == restrict_audience_id,
+            ),
+        )
+        .outerjoin(
+            FormerMember,
+            and_(
+                FormerMember.account_key == accounts.key,
+                FormerMember.audience_id == restrict_audience_id,
+            ),
+        )
+        .where(
+            exists(select(Audience.id).where(Audience.id == restrict_audience_id)),
+            or_(
+                AudienceMember.account_key.is_not(None),
+                and_(FormerMember.account_key.is_not(None), not_(accounts.not_deleted())),
+            ),
+        )
     )
 
 
@@ -103,6 +144,10 @@ def may_sign_in(
         inside(accounts, restrict_audience_id),
     )
     return session.execute(statement).first() is not None
+
+
+def _not_the_guest(accounts: Accounts) -> ColumnElement[bool]:
+    return func.lower(accounts.columns.readable("username")) != GUEST
 
 
 def _find(session: Session, secret: str) -> Client | None:

@@ -1,18 +1,42 @@
-"""Writing a bug into the log without the values it was about, which may be secrets."""
+"""What is written into the log: a bug without the values it was about, which may be secrets; warnings in bulk."""
 
 from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
 from tconnect_pyramid.errors import TConnectError
 
+MOST_WARNINGS = 100
+"""Warnings about one reply that are written down one by one; a column of a host may be too long for everybody."""
+
 
 def log_bug(log: logging.Logger, what: str, error: BaseException) -> None:
     """Write an unexpected exception into the log; `what` says what it kept from happening."""
     log.error("%s: %s", what, describe_bug(error))
+
+
+@contextmanager
+def warnings_about(log: logging.Logger, what: str) -> Iterator[Callable[[str], None]]:
+    """Gives a function that writes a warning into the log; `what` says what all of them are about.
+
+    From the hundred and first on they are only counted.
+    """
+    number = 0
+
+    def warn(warning: str) -> None:
+        nonlocal number
+        number += 1
+        if number <= MOST_WARNINGS:
+            log.warning("%s: %s", what, warning)
+
+    yield warn
+    if number > MOST_WARNINGS:
+        log.warning("%s: %s more values like these", what, number - MOST_WARNINGS)
 
 
 def describe_bug(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The large replies: everybody, and every audience and course with its members (protocol 5).
+"""The large replies: everybody, audiences and courses with their members, positions, organisations (protocol 5).
 
 They are written to a temporary file from one snapshot of the database, on a connection of their own
 that is closed before the first byte is sent: a slow reader holds nothing, and a failure on the way is
@@ -7,29 +7,40 @@ an ordinary refusal. Memory stays flat however many people there are.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
 import msgspec
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, and_, func, select
 
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.hierarchies import Hierarchy
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import Audience, AudienceMember, ClientAudience, ClientCourse, Course, Enrolment
 from tconnect_pyramid.protocol import replies
 from tconnect_pyramid.protocol.collections import write_cohort, write_course
+from tconnect_pyramid.protocol.columns import Warn
+from tconnect_pyramid.protocol.hierarchies import write_framework, write_item
 from tconnect_pyramid.server.callers import Caller, inside
-from tconnect_pyramid.server.records import as_record, select_people
+from tconnect_pyramid.server.failures import warnings_about
+from tconnect_pyramid.server.records import as_records, select_people
 from tconnect_pyramid.transport import LIST_LIMIT
 
 PAGE = 2000
 """People, or collections, read by one query."""
 
 _MEMORY = 8 * 2**20
+
+# Columns of ours that the wire calls otherwise.
+_ON_THE_WIRE = {"framework_id": "frameworkid", "parent_id": "parentid", "type_id": "typeid"}
+
+log = logging.getLogger(__name__)
 
 
 def write_users(context: Context, caller: Caller, *, page: int = PAGE, limit: int = LIST_LIMIT) -> BinaryIO:
@@ -38,10 +49,10 @@ def write_users(context: Context, caller: Caller, *, page: int = PAGE, limit: in
     `page` is the number of people read at once, `limit` the greatest size in bytes. Raises `Refused`
     when the reply would be larger.
     """
-    with _reply(limit) as reply, context.database.snapshot() as connection:
+    with _reply(caller, limit) as reply, context.database.snapshot() as connection:
         reply.write(replies.USERS_HEAD)
         reply.write_records(
-            [msgspec.json.encode(record)] for record in _people(context, caller, connection, page)
+            [msgspec.json.encode(record)] for record in _people(context, caller, connection, page, reply.warn)
         )
         reply.write(replies.LIST_TAIL)
     return reply.file
@@ -51,19 +62,43 @@ def write_user_collections(
     context: Context, caller: Caller, *, page: int = PAGE, limit: int = LIST_LIMIT
 ) -> BinaryIO:
     """The reply of `get_user_collections`, otherwise as `write_users`."""
-    with _reply(limit) as reply, context.database.snapshot() as connection:
+    with _reply(caller, limit) as reply, context.database.snapshot() as connection:
         reply.write(replies.COLLECTIONS_HEAD)
-        reply.write_records(_audiences(context, caller, connection, page))
+        reply.write_records(_audiences(context, caller, connection, page, reply.warn))
         reply.write(replies.COLLECTIONS_MIDDLE)
-        reply.write_records(_courses(context, caller, connection, page))
+        reply.write_records(_courses(context, caller, connection, page, reply.warn))
         reply.write(replies.LIST_TAIL)
     return reply.file
 
 
-class _Reply:
-    """A reply on its way into a temporary file, in memory up to 8 MiB and on disk beyond."""
+def write_hierarchy(
+    context: Context, caller: Caller, hierarchy: Hierarchy, *, limit: int = LIST_LIMIT
+) -> BinaryIO | None:
+    """The reply of `get_positions` or `get_organisations`, otherwise as `write_users`.
 
-    def __init__(self, limit: int) -> None:
+    None when this site has no framework of the kind at all, which is not the same as none for this
+    client: that empties the client's own.
+    """
+    with context.database.snapshot() as connection:
+        if connection.scalar(select(hierarchy.framework.id).limit(1)) is None:
+            return None
+        with _reply(caller, limit) as reply:
+            reply.write(replies.HIERARCHY_HEAD)
+            reply.write_records(_frameworks(caller, connection, hierarchy, reply.warn))
+            reply.write(replies.HIERARCHY_MIDDLE[hierarchy.kind])
+            reply.write_records(_items(caller, connection, hierarchy, reply.warn))
+            reply.write(replies.LIST_TAIL)
+    return reply.file
+
+
+class _Reply:
+    """A reply on its way into a temporary file, in memory up to 8 MiB and on disk beyond.
+
+    `warn` is told of values that a Totara client could not store.
+    """
+
+    def __init__(self, limit: int, warn: Warn) -> None:
+        self.warn = warn
         self.file = cast(BinaryIO, SpooledTemporaryFile(max_size=_MEMORY))  # noqa: SIM115 - handed on open
         self._left = limit
 
@@ -83,23 +118,23 @@ class _Reply:
 
 
 @contextmanager
-def _reply(limit: int) -> Iterator[_Reply]:
-    reply = _Reply(limit)
-    try:
-        yield reply
-        reply.file.seek(0)
-    except BaseException:
-        reply.file.close()
-        raise
+def _reply(caller: Caller, limit: int) -> Iterator[_Reply]:
+    with warnings_about(log, f"Sending to the client {caller.id}") as warn:
+        reply = _Reply(limit, warn)
+        try:
+            yield reply
+            reply.file.seek(0)
+        except BaseException:
+            reply.file.close()
+            raise
 
 
 def _people(
-    context: Context, caller: Caller, connection: Connection, page: int
+    context: Context, caller: Caller, connection: Connection, page: int, warn: Warn
 ) -> Iterator[dict[str, object]]:
     statement = select_people(context, caller).limit(page)
     for rows in _pages(connection, statement, context.accounts.key, "key", page):
-        for row in rows:
-            yield as_record(row, caller)
+        yield from as_records(connection, caller, rows, warn=warn)
 
 
 def _pages(
@@ -115,7 +150,7 @@ def _pages(
 
 
 def _audiences(
-    context: Context, caller: Caller, connection: Connection, page: int
+    context: Context, caller: Caller, connection: Connection, page: int, warn: Warn
 ) -> Iterator[Iterator[bytes]]:
     accounts = context.accounts
     collections = (
@@ -146,11 +181,11 @@ def _audiences(
         .order_by(AudienceMember.audience_id, accounts.key)
     )
     pages = _pages(connection, collections, Audience.id, "id", page)
-    return _collections(connection, pages, members, write_cohort)
+    return _collections(connection, pages, members, partial(write_cohort, warn=warn))
 
 
 def _courses(
-    context: Context, caller: Caller, connection: Connection, page: int
+    context: Context, caller: Caller, connection: Connection, page: int, warn: Warn
 ) -> Iterator[Iterator[bytes]]:
     accounts = context.accounts
     collections = (
@@ -182,7 +217,7 @@ def _courses(
         .order_by(Enrolment.course_id, accounts.key)
     )
     pages = _pages(connection, collections, Course.id, "id", page)
-    return _collections(connection, pages, members, write_course)
+    return _collections(connection, pages, members, partial(write_course, warn=warn))
 
 
 def _collections(
@@ -213,3 +248,67 @@ def _with_members(head: bytes, rows: Iterable[Any]) -> Iterator[bytes]:
     for number, (_, key) in enumerate(rows):
         yield (b',{"id":"%d"}' if number else b'{"id":"%d"}') % key
     yield b"]}"
+
+
+def _frameworks(
+    caller: Caller, connection: Connection, hierarchy: Hierarchy, warn: Warn
+) -> Iterator[Iterable[bytes]]:
+    framework, sent_to = hierarchy.framework, hierarchy.sent_to
+    statement = (
+        select(*framework.__table__.columns)
+        .join(sent_to, sent_to.framework_id == framework.id)
+        .where(sent_to.client_id == caller.id)
+        .order_by(framework.sortorder, framework.id)
+    )
+    for row in connection.execute(statement).mappings():
+        yield [msgspec.json.encode(write_framework(hierarchy.kind, _by_name(row), warn=warn))]
+
+
+def _items(
+    caller: Caller, connection: Connection, hierarchy: Hierarchy, warn: Warn
+) -> Iterator[Iterable[bytes]]:
+    """Merge items and their custom values, both in the order in which items are sent: parents come first."""
+    framework, sent_to = hierarchy.framework, hierarchy.sent_to
+    item, item_type = hierarchy.item, hierarchy.type
+    value, field = hierarchy.value, hierarchy.type_field
+    order = (item.depthlevel, func.coalesce(item.parent_id, 0), item.sortthread, item.id)
+    columns = [column.label(_ON_THE_WIRE.get(column.key, column.key)) for column in item.__table__.columns]
+    items = (
+        select(*columns, item_type.idnumber.label("typeidnumber"))
+        .join(framework, framework.id == item.framework_id)
+        .join(sent_to, sent_to.framework_id == framework.id)
+        .outerjoin(item_type, item_type.id == item.type_id)
+        .where(sent_to.client_id == caller.id)
+        .order_by(*order)
+    )
+    values = (
+        select(value.item_id, field.shortname, field.datatype, value.data, value.value)
+        .join(item, item.id == value.item_id)
+        .join(field, and_(field.id == value.field_id, field.type_id == item.type_id))
+        .join(framework, framework.id == item.framework_id)
+        .join(sent_to, sent_to.framework_id == framework.id)
+        .where(sent_to.client_id == caller.id)
+        .order_by(*order, field.sortorder, field.id)
+    )
+    piecemeal = {"yield_per": PAGE}
+    groups = groupby(
+        connection.execute(values, execution_options=piecemeal).mappings(), key=itemgetter("item_id")
+    )
+    group = next(groups, None)
+    for row in connection.execute(items, execution_options=piecemeal).mappings():
+        custom_fields: list[Mapping[str, object]] = []
+        if group is not None and group[0] == row["id"]:
+            custom_fields = [_by_name(found) for found in group[1]]
+            group = next(groups, None)
+        record = write_item(
+            hierarchy.kind,
+            _by_name(row),
+            typeidnumber=row["typeidnumber"],
+            custom_fields=custom_fields,
+            warn=warn,
+        )
+        yield [msgspec.json.encode(record)]
+
+
+def _by_name(row: Mapping[Any, Any]) -> dict[str, object]:
+    return {str(name): value for name, value in row.items()}

@@ -1,54 +1,134 @@
-"""What is sent of one person: the account as a user record (protocol 6)."""
+"""What is sent of one person: the account as a user record, with what belongs to it (protocol 6)."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Connection, Select, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory import pictures
+from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
-from tconnect_pyramid.protocol.users import USER_FIELDS, write_user
-from tconnect_pyramid.server.callers import Caller, inside
+from tconnect_pyramid.models import Job, ProfileField, ProfileValue
+from tconnect_pyramid.protocol.columns import Warn
+from tconnect_pyramid.protocol.users import USER_FIELDS, write_job, write_profile_field, write_user
+from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
+from tconnect_pyramid.server.callers import Caller, only_told
+from tconnect_pyramid.server.failures import warnings_about
 
 PASSWORD = "password"  # noqa: S105 - the name of a field
 
-# Pictures are not kept: a number without files would make a client drop the files it has.
-FIELDS = tuple(
-    field.name for field in USER_FIELDS if field.name in STANDARD_FIELDS and field.name != "picture"
-)
+FIELDS = tuple(field.name for field in USER_FIELDS if field.name in STANDARD_FIELDS)
 
 _CRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
+log = logging.getLogger(__name__)
+
+Beside = Mapping[int, Sequence[Mapping[str, object]]]
+"""What accounts have besides their rows, by their keys."""
+
 
 def select_people(context: Context, caller: Caller, *conditions: ColumnElement[bool]) -> Select[Any]:
-    """A select of what the caller is sent of each person whom it may see, lowest id first."""
+    """A select of what the caller is sent of each person of whom it is told, lowest id first."""
     accounts = context.accounts
     # A hash that is not to be sent does not even leave the database.
     fields = [name for name in FIELDS if name != PASSWORD or caller.sends_passwords]
-    return (
-        accounts.select(fields)
-        .where(inside(accounts, caller.restrict_audience_id), *conditions)
-        .order_by(accounts.key)
-    )
+    people = only_told(accounts.select(fields), accounts, caller.restrict_audience_id)
+    return people.where(*conditions).order_by(accounts.key)
 
 
-def as_record(
-    row: Mapping[Any, Any], caller: Caller, *, pictures: Mapping[str, str] | None = None
-) -> dict[str, object]:
-    """The user record of a row of `select_people`; with `pictures` as `get_user` gives it."""
-    values = {**row, "id": row["key"], PASSWORD: _sendable(row.get(PASSWORD))}
-    return write_user(values, version=caller.apiversion, pictures=pictures)
+def as_records(
+    where: Session | Connection,
+    caller: Caller,
+    rows: Sequence[Mapping[Any, Any]],
+    *,
+    warn: Warn,
+    files: Mapping[str, bytes] | None = None,
+) -> Iterator[dict[str, object]]:
+    """The user records of rows of `select_people`, by a few statements for all of them together.
+
+    With `files`, the files of the picture of the only row, as `get_user` gives it. `warn` hears of
+    values that a Totara client could not store.
+    """
+    keys = [row["key"] for row in rows]
+    speaks_of_jobs = caller.apiversion >= FIRST_VERSION_WITH_JOBS
+    fields = _profile_fields(where, keys) if speaks_of_jobs and caller.sends_profile_fields else None
+    jobs = _jobs(where, keys, warn) if speaks_of_jobs and caller.sends_jobs else None
+    for row in rows:
+        values = {**row, "id": row["key"], PASSWORD: _sendable(row.get(PASSWORD))}
+        sent_files = None
+        if files is not None:
+            # A number without files would make a client drop the files it has, and files without a
+            # number are not looked at.
+            sent_files = {name: b64encode(content).decode() for name, content in files.items()}
+            sent_files = sent_files if values["picture"] else {}
+            values["picture"] = values["picture"] if sent_files else 0
+        yield write_user(
+            values,
+            version=caller.apiversion,
+            pictures=sent_files,
+            profile_fields=None if fields is None else fields.get(row["key"], ()),
+            jobs=None if jobs is None else jobs.get(row["key"], ()),
+            warn=warn,
+        )
 
 
 def person(session: Session, context: Context, caller: Caller, account_key: int) -> dict[str, object] | None:
-    """One person with pictures, or None when there is none whom the caller may see."""
+    """One person with pictures, or None when there is none of whom the caller is told."""
     statement = select_people(context, caller, context.accounts.key == account_key)
     row = session.execute(statement).mappings().first()
-    return None if row is None else as_record(row, caller, pictures={})
+    if row is None:
+        return None
+    files = pictures.files_of(session, [account_key]).get(account_key, {})
+    with warnings_about(log, f"Sending to the client {caller.id}") as warn:
+        return next(as_records(session, caller, [row], warn=warn, files=files))
+
+
+def _profile_fields(where: Session | Connection, keys: Sequence[int]) -> Beside:
+    found: dict[int, list[Mapping[str, object]]] = {}
+    for some in in_batches(keys):
+        for key, shortname, datatype, data in where.execute(
+            select(ProfileValue.account_key, ProfileField.shortname, ProfileField.datatype, ProfileValue.data)
+            .join(ProfileField, ProfileField.id == ProfileValue.field_id)
+            .where(ProfileValue.account_key.in_(some))
+            .order_by(ProfileValue.account_key, ProfileField.sortorder, ProfileField.id)
+        ):
+            found.setdefault(key, []).append(write_profile_field(shortname, datatype, data))
+    return found
+
+
+def _jobs(where: Session | Connection, keys: Sequence[int], warn: Warn) -> Beside:
+    found: dict[int, list[Mapping[str, object]]] = {}
+    for some in in_batches(keys):
+        for row in where.execute(
+            select(
+                Job.id,
+                Job.account_key,
+                Job.fullname,
+                Job.shortname,
+                Job.idnumber,
+                Job.description,
+                Job.startdate,
+                Job.enddate,
+                Job.timecreated,
+                Job.timemodified,
+                Job.position_id.label("positionid"),
+                Job.positionassignmentdate,
+                Job.organisation_id.label("organisationid"),
+                Job.sortorder,
+            )
+            .where(Job.account_key.in_(some))
+            .order_by(Job.account_key, Job.sortorder, Job.id)
+        ).mappings():
+            values = {str(name): value for name, value in row.items()}
+            found.setdefault(row["account_key"], []).append(write_job(values, warn=warn))
+    return found
 
 
 def _sendable(password: object) -> str | None:

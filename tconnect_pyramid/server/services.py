@@ -10,6 +10,7 @@ from typing import BinaryIO
 from sqlalchemy import update
 
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import Client
 from tconnect_pyramid.plugins import Peer, own_parameters
@@ -100,20 +101,21 @@ def _get_user_collections(context: Context, caller: Caller, form: Form) -> Reply
 
 
 def _get_positions(context: Context, caller: Caller, form: Form) -> Reply:
-    del context, form
-    return _without_hierarchy(caller, services.GET_POSITIONS, "positions")
+    del form
+    return _hierarchy(context, caller, services.GET_POSITIONS, POSITIONS)
 
 
 def _get_organisations(context: Context, caller: Caller, form: Form) -> Reply:
-    del context, form
-    return _without_hierarchy(caller, services.GET_ORGANISATIONS, "organisations")
+    del form
+    return _hierarchy(context, caller, services.GET_ORGANISATIONS, ORGANISATIONS)
 
 
-def _without_hierarchy(caller: Caller, service: str, items: str) -> Reply:
-    """A site that has none answers null, which tells the client to leave its own alone (protocol 5)."""
+def _hierarchy(context: Context, caller: Caller, service: str, hierarchy: Hierarchy) -> Reply:
     if caller.apiversion < versions.FIRST_VERSION_WITH_JOBS:
         raise services.not_in_version(service, caller.apiversion)
-    return _success(replies.write_no_hierarchy(items))
+    reply = lists.write_hierarchy(context, caller, hierarchy)
+    # A site that has none answers null, which tells the client to leave its own alone (protocol 5).
+    return _success(replies.write_no_hierarchy(hierarchy.plural)) if reply is None else reply
 
 
 def _get_sso_user(context: Context, caller: Caller, form: Form) -> Reply:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, update
 from support import sites
+from support.server_site import ORGANISATIONS, POSITIONS
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.models import (
@@ -26,22 +28,25 @@ from tconnect_pyramid.models import (
     ClientSession,
     Course,
     Enrolment,
+    Job,
+    Picture,
+    ProfileField,
+    ProfileValue,
     SignIn,
     SiteValue,
 )
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol.collections import COHORT_FIELDS, COURSE_FIELDS
 from tconnect_pyramid.protocol.forms import read_form, write_form
-from tconnect_pyramid.protocol.users import USER_FIELDS
+from tconnect_pyramid.protocol.hierarchies import FRAMEWORK_FIELDS, ITEM_FIELDS
+from tconnect_pyramid.protocol.users import JOB_FIELDS, USER_FIELDS
 from tconnect_pyramid.secretbox import digest
 from tconnect_pyramid.server import clients, services, signin
 
 WIRE = Path(__file__).parents[1] / "data" / "wire"
 
-# A site of ours keeps neither yet, and says so: null tells a client to leave its own alone.
+# What a client is sent for which both are switched off: null tells it to leave its own alone.
 NOT_SENT = {"profile_fields": None, "jobs": None}
-# A site of ours keeps no pictures.
-NO_PICTURE = {"picture": "0", "pictures": []}
 # Where Totara lists the course among others, and when it last built a cache of it: bookkeeping of
 # that one site, which no client uses and a site of ours does not have.
 BOOKKEEPING = {"course": {"sortorder": "0", "cacherev": "0"}, "cohort": {}}
@@ -115,9 +120,99 @@ class Server:
             )
 
     def add_people(self, records) -> None:
+        """Accounts, with custom profile fields, jobs and pictures where the records have them."""
+        found = {
+            (field["shortname"], field["datatype"])
+            for record in records
+            for field in record.get("profile_fields", ())
+        }
         with self.context.unit() as session:
+            fields = {
+                (shortname, datatype): ProfileField(
+                    shortname=shortname, name=shortname, datatype=datatype, sortorder=number
+                )
+                for number, (shortname, datatype) in enumerate(sorted(found), start=1)
+            }
+            session.add_all(fields.values())
+            session.flush()
             for record in records:
+                key = int(record["id"])
                 session.add(Account(**kept(Account, USER_FIELDS, record)))
+                for field in record.get("profile_fields", ()):
+                    field_id = fields[field["shortname"], field["datatype"]].id
+                    session.add(ProfileValue(account_key=key, field_id=field_id, data=field["data"]))
+                for job in record.get("jobs", ()):
+                    held = {
+                        column: None if job[name] is None else int(job[name])
+                        for column, name in (
+                            ("position_id", "positionid"),
+                            ("organisation_id", "organisationid"),
+                        )
+                    }
+                    session.add(Job(account_key=key, **held, **kept(Job, JOB_FIELDS, job)))
+                for name, content in dict(record.get("pictures") or {}).items():
+                    session.add(Picture(account_key=key, name=name, content=b64decode(content)))
+
+    def add_hierarchies(self) -> None:
+        """The recorded positions and organisations, for the client that is there."""
+        for tables in (POSITIONS, ORGANISATIONS):
+            data = recording(tables.service)["response"]["data"]
+            with self.context.unit() as session:
+                types: dict[str, int] = {}
+                for record in data["frameworks"]:
+                    fields = FRAMEWORK_FIELDS[tables.word]
+                    session.add(tables.framework(**kept(tables.framework, fields, record)))
+                    session.flush()
+                    session.add(tables.allowed(client_id=1, framework_id=int(record["id"])))
+                for record in data[f"{tables.word}s"]:
+                    if record["typeidnumber"] and record["typeid"] not in types:
+                        self._add_type(session, tables, record)
+                        types[record["typeid"]] = int(record["typeid"])
+                    session.add(
+                        tables.item(
+                            framework_id=int(record["frameworkid"]),
+                            parent_id=int(record["parentid"]) or None,
+                            type_id=types.get(record["typeid"]),
+                            **kept(tables.item, ITEM_FIELDS[tables.word], record),
+                        )
+                    )
+                    session.flush()
+                    for number, field in enumerate(record["custom_fields"], start=1):
+                        session.add(
+                            tables.value(
+                                item_id=int(record["id"]),
+                                field_id=number,
+                                data=field["data"],
+                                value=field["value"],
+                            )
+                        )
+
+    def _add_type(self, session, tables, record) -> None:
+        session.add(
+            tables.type(
+                id=int(record["typeid"]),
+                idnumber=record["typeidnumber"],
+                fullname=record["typeidnumber"],
+                timecreated=1,
+                timemodified=1,
+            )
+        )
+        session.flush()
+        for number, field in enumerate(record["custom_fields"], start=1):
+            session.add(
+                tables.type_field(
+                    id=number,
+                    type_id=int(record["typeid"]),
+                    shortname=field["shortname"],
+                    datatype=field["datatype"],
+                    sortorder=number,
+                )
+            )
+        session.flush()
+
+    def change_client(self, **values) -> None:
+        with self.context.unit() as session:
+            session.execute(update(Client).values(**values))
 
     def add_collections(self, data, members_of) -> None:
         """`members_of`: a reply from which the members are taken, as a restricted one hides some."""
@@ -140,10 +235,6 @@ class Server:
                         insert(Enrolment).values(course_id=int(record["id"]), account_key=int(member["id"]))
                     )
                 session.execute(insert(ClientCourse).values(client_id=1, course_id=int(record["id"])))
-
-    def restrict(self, audience_id: int) -> None:
-        with self.context.unit() as session:
-            session.execute(update(Client).values(restrict_audience_id=audience_id))
 
     def sign_in(self, key: int) -> sessions.SignedIn:
         browser = sessions.new_browser_id()
@@ -180,7 +271,7 @@ def kept(model, fields, record) -> dict:
     for field in fields:
         value = record.get(field.name)
         if hasattr(model, field.name) and value is not None:
-            columns[field.name] = int(value) if field.kind == "int" else value
+            columns[field.name] = value if field.kind == "text" else int(value)
     return columns
 
 
@@ -198,6 +289,7 @@ def server(make_database):
 @pytest.fixture
 def connected(server):
     server.add_client()
+    server.add_hierarchies()
     return server
 
 
@@ -210,9 +302,9 @@ def success(data) -> dict:
     return {"status": "success", "data": data}
 
 
-def with_what_we_send(record, **more) -> dict:
-    """A recorded person with the values of ours where they differ on purpose, in the same places."""
-    return {key: {**NOT_SENT, **more}.get(key, value) for key, value in record.items()}
+def but_for(record, **others) -> dict:
+    """A recorded person with other values in the same places."""
+    return {key: others.get(key, value) for key, value in record.items()}
 
 
 @pytest.mark.parametrize("name", ["get_users", "get_users.edge"])
@@ -223,7 +315,23 @@ def test_the_recorded_people(connected, name):
 
     reply = connected.answer(recorded["form"])
 
-    assert_same(reply, success({"users": [with_what_we_send(record) for record in people]}))
+    assert_same(reply, recorded["response"])
+
+
+def test_the_recorded_people_without_fields_and_jobs(connected):
+    """Switched off for this client, or in version 1, which has neither key."""
+    recorded = recording("get_users.edge")
+    people = recorded["response"]["data"]["users"]
+    connected.add_people(people)
+
+    connected.change_client(sends_profile_fields=False, sends_jobs=False)
+    switched_off = connected.answer(recorded["form"])
+    connected.change_client(sends_profile_fields=True, sends_jobs=True, apiversion=1)
+    version_1 = connected.answer(recorded["form"])
+
+    assert_same(switched_off, success({"users": [but_for(record, **NOT_SENT) for record in people]}))
+    without = [{key: value for key, value in record.items() if key not in NOT_SENT} for record in people]
+    assert_same(version_1, success({"users": without}))
 
 
 def test_the_recorded_people_inside_an_audience(connected):
@@ -238,11 +346,11 @@ def test_the_recorded_people_inside_an_audience(connected):
     connected.add_people([*people, *others])
     collections = recording("get_user_collections")["response"]["data"]
     connected.add_collections(collections, collections)
-    connected.restrict(2)
+    connected.change_client(restrict_audience_id=2)
 
     reply = connected.answer(recorded["form"])
 
-    assert_same(reply, success({"users": [with_what_we_send(record) for record in people]}))
+    assert_same(reply, recorded["response"])
 
 
 @pytest.mark.parametrize("name", ["get_user_collections", "get_user_collections.restricted"])
@@ -252,7 +360,7 @@ def test_the_recorded_collections(connected, name):
     data = recorded["response"]["data"]
     connected.add_collections(data, recording("get_user_collections")["response"]["data"])
     if name.endswith("restricted"):
-        connected.restrict(2)
+        connected.change_client(restrict_audience_id=2)
 
     reply = connected.answer(recorded["form"])
 
@@ -272,7 +380,8 @@ def test_the_recorded_person(connected):
 
     reply = connected.answer(recorded["form"])
 
-    assert_same(reply, success({"user": with_what_we_send(person, **NO_PICTURE)}))
+    assert person["pictures"].keys() == {"f1.png", "f2.png", "f3.png"}
+    assert_same(reply, recorded["response"])
 
 
 def test_the_recorded_sign_in_and_log_out(connected):
@@ -296,7 +405,7 @@ def test_the_recorded_sign_in_and_log_out(connected):
         f"{CLIENT_URL}/auth/connect/sso_finish.php?clientidnumber={SETUP['clientidnumber']}"
     )
     assert url.endswith("&result=success")
-    assert_same(connected.answer(signing_in["form"]), success(with_what_we_send(person)))
+    assert_same(connected.answer(signing_in["form"]), signing_in["response"])
     assert_same(connected.answer(logging_out["form"]), logging_out["response"])
     assert connected.context.transport.taken == ["validate_sso_request_token", "kill_sso_user"]
     with connected.context.reading() as session:
@@ -311,10 +420,18 @@ def test_the_recorded_handshake(connected, name):
 
 
 @pytest.mark.parametrize("name", ["get_positions", "get_organisations"])
-def test_a_site_without_positions_has_the_recorded_keys_and_nothing_in_them(connected, name):
+def test_the_recorded_positions_and_organisations(connected, name):
     recorded = recording(name)
 
-    reply = connected.answer(recorded["form"])
+    assert_same(connected.answer(recorded["form"]), recorded["response"])
+
+
+@pytest.mark.parametrize("name", ["get_positions", "get_organisations"])
+def test_a_site_without_positions_has_the_recorded_keys_and_nothing_in_them(server, name):
+    server.add_client()
+    recorded = recording(name)
+
+    reply = server.answer(recorded["form"])
 
     assert_same(reply, success(dict.fromkeys(recorded["response"]["data"])))
 
@@ -352,4 +469,4 @@ def test_passwords_stay_here_unless_that_is_switched_on(connected):
     reply = connected.answer(recorded["form"])
 
     assert b"$2y$" not in reply
-    assert_same(reply, success({"users": [with_what_we_send(record, password=None) for record in people]}))
+    assert_same(reply, success({"users": [but_for(record, password=None) for record in people]}))

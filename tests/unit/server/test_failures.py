@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tconnect_pyramid.errors import PeerError
-from tconnect_pyramid.server.failures import describe_bug
+from tconnect_pyramid.server.failures import MOST_WARNINGS, describe_bug, warnings_about
 
 SECRET = "9e5fd840889cb8c885e4af0a154a5377b65998f5"
 
@@ -55,3 +57,19 @@ def test_causes_in_a_circle_end():
     one.__cause__, other.__cause__ = other, one
 
     assert describe_bug(one) == "ValueError\nKeyError"
+
+
+def test_warnings_are_written_one_by_one_until_there_are_too_many(caplog):
+    log = logging.getLogger("tconnect_pyramid.server.test")
+    with warnings_about(log, "Sending") as warn:
+        for number in range(3):
+            warn(f"person {number}")
+    few = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    with warnings_about(log, "Sending") as warn:
+        for number in range(MOST_WARNINGS + 7):
+            warn(f"person {number}")
+
+    assert few == ["Sending: person 0", "Sending: person 1", "Sending: person 2"]
+    assert len(caplog.records) == MOST_WARNINGS + 1
+    assert caplog.records[-1].getMessage() == "Sending: 7 more values like these"

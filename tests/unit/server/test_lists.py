@@ -9,9 +9,11 @@ from contextlib import closing
 import pytest
 from sqlalchemy import event, text
 from support import sites
-from support.server_site import ClientSites, ServerSite
+from support.server_site import ORGANISATIONS, POSITIONS, ClientSites, ServerSite, statements
 
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES
 from tconnect_pyramid.errors import Refused
+from tconnect_pyramid.models import FormerMember, Picture
 from tconnect_pyramid.server import lists
 from tconnect_pyramid.server.callers import Caller
 
@@ -76,7 +78,7 @@ def test_lists_of_version_1_know_neither_jobs_nor_fields(server):
     (later,) = users(server, server.add_client())
 
     assert [*record, "profile_fields", "jobs"] == list(later)
-    assert (later["profile_fields"], later["jobs"]) == (None, None)
+    assert (later["profile_fields"], later["jobs"]) == ([], [])
 
 
 def test_a_site_without_people_sends_an_empty_list(server):
@@ -155,6 +157,432 @@ def test_one_person_comes_with_pictures(server):
     record = server.call(server.add_client(), "get_user", userid=str(key))["data"]["user"]
 
     assert (record["username"], record["picture"], record["pictures"]) == ("ångström", "0", [])
+
+
+# --- custom profile fields and jobs ---------------------------------------------------------------
+
+
+def test_profile_fields_are_sent_as_kept_in_the_order_of_the_site(server):
+    ada, bob = server.add_person(), server.add_person()
+    last = server.add_field("motto", "textarea", sortorder=3)
+    first = server.add_field("agreed", "checkbox", sortorder=1)
+    second = server.add_field("joined", "datetime", sortorder=2)
+    for field, data in ((last, "<p>ü</p>"), (first, "0"), (second, "1448874000")):
+        server.set_value(ada, field, data)
+
+    sent = {record["id"]: record["profile_fields"] for record in users(server, server.add_client())}
+
+    assert sent == {
+        str(ada): [
+            {"shortname": "agreed", "datatype": "checkbox", "data": "0"},
+            {"shortname": "joined", "datatype": "datetime", "data": "1448874000"},
+            {"shortname": "motto", "datatype": "textarea", "data": "<p>ü</p>"},
+        ],
+        str(bob): [],
+    }
+
+
+def test_jobs_are_sent_in_their_order(server):
+    framework = server.add_framework(POSITIONS)
+    position = server.add_item(POSITIONS, framework)
+    organisation = server.add_item(ORGANISATIONS, server.add_framework(ORGANISATIONS))
+    ada, bob = server.add_person(), server.add_person()
+    second = server.add_job(ada, idnumber="b", sortorder=2)
+    first = server.add_job(
+        ada,
+        idnumber="a",
+        sortorder=1,
+        fullname="Head",
+        description="<p>of all</p>",
+        startdate=5,
+        position_id=position,
+        organisation_id=organisation,
+    )
+    only = server.add_job(bob, idnumber="a")
+
+    sent = {record["id"]: record["jobs"] for record in users(server, server.add_client())}
+
+    assert [job["id"] for job in sent[str(ada)]] == [str(first), str(second)]
+    assert [job["id"] for job in sent[str(bob)]] == [str(only)]
+    head, plain = sent[str(ada)]
+    assert (head["positionid"], head["organisationid"], head["startdate"]) == (
+        str(position),
+        str(organisation),
+        "5",
+    )
+    assert (head["fullname"], head["shortname"], head["description"]) == ("Head", None, "<p>of all</p>")
+    assert (plain["positionid"], plain["organisationid"], plain["startdate"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("switch", "key", "other"),
+    [("sends_profile_fields", "profile_fields", "jobs"), ("sends_jobs", "jobs", "profile_fields")],
+)
+def test_either_is_null_for_a_client_that_is_not_sent_it(server, switch, key, other):
+    person = server.add_person()
+    server.set_value(person, server.add_field("shirt"), "M")
+    server.add_job(person)
+    client = server.add_client(**{switch: False})
+
+    (listed,) = users(server, client)
+    asked_for = server.call(client, "get_user", userid=str(person))["data"]["user"]
+    signed_in = server.call(client, "get_sso_user", ssotoken=server.ssotoken(server.sign_in(person), client))[
+        "data"
+    ]
+
+    for record in (listed, asked_for, signed_in):
+        assert record[key] is None
+        assert len(record[other]) == 1
+
+
+def test_jobs_and_fields_of_many_people_stay_apart_in_pages(server):
+    field = server.add_field("shirt")
+    people = [server.add_person() for _ in range(7)]
+    for key in people[::2]:
+        server.set_value(key, field, f"of {key}")
+        server.add_job(key, fullname=f"of {key}")
+    client = server.add_client()
+
+    for page in (1, 3, 7):
+        with lists.write_users(server.context, caller(client), page=page) as reply:
+            records = json.loads(reply.read())["data"]["users"]
+        assert [
+            (
+                [field["data"] for field in record["profile_fields"]],
+                [job["fullname"] for job in record["jobs"]],
+            )
+            for record in records
+        ] == [([f"of {key}"], [f"of {key}"]) if key in people[::2] else ([], []) for key in people]
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+FILES = {"f1.png": b"one", "f2.png": b"two", "f3.jpg": b"three"}
+
+
+def add_picture(server, key, files) -> None:
+    for name, content in files.items():
+        server.insert(Picture, account_key=key, name=name, content=content)
+
+
+def one(server, key, client=None) -> dict:
+    return server.call(client or server.add_client(), "get_user", userid=str(key))["data"]["user"]
+
+
+def test_a_picture_comes_with_its_number_and_its_files(server):
+    key = server.add_person(picture=7)
+    add_picture(server, key, FILES)
+    client = server.add_client()
+
+    asked_for = one(server, key, client)
+    signed_in = server.call(client, "get_sso_user", ssotoken=server.ssotoken(server.sign_in(key), client))
+
+    for record in (asked_for, signed_in["data"]):
+        assert record["picture"] == "7"
+        assert record["pictures"] == {"f1.png": "b25l", "f2.png": "dHdv", "f3.jpg": "dGhyZWU="}
+    (listed,) = users(server, client)
+    assert {"picture", "pictures"}.isdisjoint(listed)
+
+
+@pytest.mark.parametrize(("number", "files"), [(7, {}), (0, FILES), (0, {})])
+def test_a_number_never_comes_without_files_nor_files_without_a_number(server, number, files):
+    key = server.add_person(picture=number)
+    add_picture(server, key, files)
+
+    record = one(server, key)
+
+    assert (record["picture"], record["pictures"]) == ("0", [])
+
+
+def test_a_picture_that_a_deleted_account_still_has_is_not_sent(server):
+    key = server.add_person(picture=7, deleted=1)
+    add_picture(server, key, FILES)
+
+    record = one(server, key)
+
+    assert (record["picture"], record["pictures"]) == ("0", [])
+
+
+# --- tombstones for restricted clients ------------------------------------------------------------
+
+
+def delete(server, *keys) -> None:
+    with server.context.unit() as session:
+        server.context.accounts.mark_deleted(session, keys)
+
+
+def test_a_restricted_client_hears_of_the_deletion_of_those_it_knew(server):
+    known, unknown, stays, left = (server.add_person() for _ in range(4))
+    inside = server.add_audience(known, stays)
+    client = server.add_client(restrict_audience_id=inside)
+    other = server.add_client(restrict_audience_id=server.add_audience(unknown, left))
+    delete(server, known, unknown)
+
+    assert [(record["id"], record["deleted"]) for record in users(server, client)] == [
+        (str(known), "1"),
+        (str(stays), "0"),
+    ]
+    assert ids(users(server, other)) == [unknown, left]
+    tombstone = one(server, known, client)
+    assert (tombstone["deleted"], tombstone["picture"], tombstone["pictures"]) == ("1", "0", [])
+    assert {"jobs", "profile_fields"}.isdisjoint(tombstone)
+    assert one(server, unknown, client) is None
+
+
+def test_who_left_the_audience_before_being_deleted_is_not_told_of(server):
+    key = server.add_person()
+    audience = server.add_audience(key)
+    client = server.add_client(restrict_audience_id=audience)
+    with server.context.unit() as session:
+        session.execute(text("DELETE FROM tconnect_audience_member"))
+    delete(server, key)
+
+    assert users(server, client) == []
+    assert one(server, key, client) is None
+
+
+def test_who_was_a_member_once_and_lives_is_not_sent(server):
+    """A row that was left behind when the account came back."""
+    key = server.add_person()
+    audience = server.add_audience()
+    server.insert(FormerMember, account_key=key, audience_id=audience)
+    client = server.add_client(restrict_audience_id=audience)
+
+    assert users(server, client) == []
+    assert one(server, key, client) is None
+
+
+def test_a_former_member_is_sent_once(server):
+    key = server.add_person(deleted=1)
+    audience = server.add_audience(key)
+    server.insert(FormerMember, account_key=key, audience_id=audience)
+
+    assert ids(users(server, server.add_client(restrict_audience_id=audience))) == [key]
+
+
+def test_no_tombstones_are_sent_when_the_restricting_audience_is_gone(make_sqlite):
+    """Even where the database does not follow foreign keys, as a host's SQLite may not."""
+    url = make_sqlite()
+    with sites.context(url, options=[("server.enabled", "true")]) as context:
+        server = ServerSite(context, ClientSites())
+        key = server.add_person()
+        audience = server.add_audience(key)
+        client = server.add_client(restrict_audience_id=audience)
+        delete(server, key)
+        before = users(server, client)
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.execute("DELETE FROM tconnect_audience WHERE id = ?", (audience,))
+
+        assert ids(before) == [key]
+        assert users(server, client) == []
+        assert one(server, key, client) is None
+
+
+def test_tombstones_of_a_restricted_client_cost_no_more_queries(server):
+    people = [server.add_person() for _ in range(6)]
+    audience = server.add_audience(*people)
+    client = server.add_client(restrict_audience_id=audience)
+    delete(server, *people[::2])
+
+    with (
+        statements(server.context) as made,
+        lists.write_users(server.context, caller(client, restrict_audience_id=audience)) as reply,
+    ):
+        records = json.loads(reply.read())["data"]["users"]
+
+    assert ids(records) == people
+    assert len(made) == 3
+
+
+# --- the guest ------------------------------------------------------------------------------------
+
+
+def test_the_guest_is_nobody(server):
+    ada, guest = server.add_person(), server.add_person("Guest")
+    audience, course = server.add_audience(ada, guest), server.add_course(ada, guest)
+    for restriction in (None, audience):
+        client = server.add_client(audiences=[audience], courses=[course], restrict_audience_id=restriction)
+
+        assert ids(users(server, client)) == [ada]
+        assert one(server, guest, client) is None
+        assert collections(server, client) == {"cohort": {audience: [ada]}, "course": {course: [ada]}}
+        assert "result=error" in server.grant(server.sign_in(guest), client)
+
+
+# --- positions and organisations ------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("tables", [POSITIONS, ORGANISATIONS], ids=lambda tables: tables.word)
+
+
+def hierarchy(server, client, tables) -> tuple[list, list]:
+    data = server.call(client, tables.service)["data"]
+    assert list(data) == ["frameworks", f"{tables.word}s"]
+    return tuple(data.values())
+
+
+def allowing(tables, *ids: int) -> dict:
+    return {f"{tables.word}_frameworks": ids}
+
+
+@BOTH
+def test_a_site_without_any_framework_says_null_and_one_with_none_for_this_client_says_none(server, tables):
+    client = server.add_client()
+    other = ORGANISATIONS if tables is POSITIONS else POSITIONS
+    server.add_framework(other)
+
+    assert hierarchy(server, client, tables) == (None, None)
+    server.add_item(tables, server.add_framework(tables))
+    assert hierarchy(server, client, tables) == ([], [])
+
+
+@BOTH
+def test_version_1_knows_no_positions(server, tables):
+    client = server.add_client(apiversion=1, **allowing(tables, server.add_framework(tables)))
+
+    assert server.call(client, tables.service) == {
+        "status": "error",
+        "message": f"{tables.service} not available in api version 1",
+    }
+
+
+@BOTH
+def test_the_allowed_frameworks_are_sent_in_sort_order_with_their_items_parents_first(server, tables):
+    late = server.add_framework(tables, sortorder=2)
+    early = server.add_framework(tables, sortorder=1)
+    hidden = server.add_framework(tables, sortorder=3)
+    server.add_item(tables, hidden)
+    second = server.add_item(tables, late, sortthread="02")
+    first = server.add_item(tables, late, sortthread="01")
+    below_second = server.add_item(tables, late, parent=second, sortthread="02.01")
+    below_first_late = server.add_item(tables, late, parent=first, sortthread="01.02")
+    below_first = server.add_item(tables, late, parent=first, sortthread="01.01")
+    deep = server.add_item(tables, late, parent=below_first, sortthread="01.01.01")
+    elsewhere = server.add_item(tables, early, sortthread="01")
+    client = server.add_client(**allowing(tables, late, early))
+    server.add_client(**allowing(tables, hidden, late))
+
+    frameworks, items = hierarchy(server, client, tables)
+
+    assert ids(frameworks) == [early, late]
+    # By depth, then by parent (the second was made first), then by place.
+    assert ids(items) == [first, elsewhere, second, below_second, below_first, below_first_late, deep]
+    assert [item["parentid"] for item in items] == [
+        "0",
+        "0",
+        "0",
+        str(second),
+        str(first),
+        str(first),
+        str(below_first),
+    ]
+    assert {item["frameworkid"] for item in items} == {str(early), str(late)}
+    assert items[-1]["path"] == f"/{first}/{below_first}/{deep}"
+
+
+@BOTH
+def test_items_come_with_their_type_and_its_custom_fields(server, tables):
+    framework = server.add_framework(tables)
+    grade, fields = server.add_type(tables, "GRADE", band="text", senior="checkbox")
+    other, other_fields = server.add_type(tables, "OTHER", band="text")
+    typed = server.add_item(tables, framework, type_id=grade)
+    bare = server.add_item(tables, framework, type_id=grade)
+    plain = server.add_item(tables, framework)
+    changed = server.add_item(tables, framework, type_id=other)
+    server.insert(tables.value, item_id=typed, field_id=fields["senior"], data="1", value="x")
+    server.insert(tables.value, item_id=typed, field_id=fields["band"], data="A", value=None)
+    # Left behind by a change of type.
+    server.insert(tables.value, item_id=changed, field_id=fields["band"], data="B", value=None)
+    server.insert(tables.value, item_id=changed, field_id=other_fields["band"], data="C", value=None)
+    client = server.add_client(**allowing(tables, framework))
+
+    _, items = hierarchy(server, client, tables)
+
+    assert [(item["id"], item["typeid"], item["typeidnumber"]) for item in items] == [
+        (str(typed), str(grade), "GRADE"),
+        (str(bare), str(grade), "GRADE"),
+        (str(plain), "0", None),
+        (str(changed), str(other), "OTHER"),
+    ]
+    assert [item["custom_fields"] for item in items] == [
+        [
+            {"shortname": "band", "datatype": "text", "data": "A", "value": None},
+            {"shortname": "senior", "datatype": "checkbox", "data": "1", "value": "x"},
+        ],
+        [],
+        [],
+        [{"shortname": "band", "datatype": "text", "data": "C", "value": None}],
+    ]
+
+
+@BOTH
+def test_a_hierarchy_costs_the_same_for_any_number_of_items_and_leaves_no_connection(server, tables):
+    framework = server.add_framework(tables)
+    grade, fields = server.add_type(tables, "GRADE", band="text")
+    client = server.add_client(**allowing(tables, framework))
+    kind = HIERARCHIES[tables.word]
+    numbers = []
+    for _ in range(2):
+        for _ in range(4):
+            item = server.add_item(tables, framework, type_id=grade)
+            server.insert(tables.value, item_id=item, field_id=fields["band"], data="A", value=None)
+        with statements(server.context) as made, lists.write_hierarchy(server.context, caller(client), kind):
+            assert server.context.database.engine.pool.checkedout() == 0
+        numbers.append(len(made))
+
+    # Is there any framework; frameworks; items; custom values.
+    assert numbers == [4, 4]
+
+
+def test_a_hierarchy_over_the_limit_is_refused(server):
+    framework = server.add_framework(POSITIONS)
+    client = server.add_client(position_frameworks=[framework])
+    kind = HIERARCHIES["position"]
+    with lists.write_hierarchy(server.context, caller(client), kind) as reply:
+        size = len(reply.read())
+
+    lists.write_hierarchy(server.context, caller(client), kind, limit=size).close()
+    with pytest.raises(Refused, match="larger"):
+        lists.write_hierarchy(server.context, caller(client), kind, limit=size - 1)
+
+
+# --- the limits of a Totara client ----------------------------------------------------------------
+
+
+def test_what_a_totara_client_cannot_store_is_cut_and_told_once(make_sqlite, caplog):
+    """On SQLite, which keeps what is longer than its column says, as a host's own column may be longer."""
+    with sites.context(make_sqlite(), options=[("server.enabled", "true")]) as context:
+        server = ServerSite(context, ClientSites())
+        key = server.add_person(department="d" * 300, idnumber="i" * 300)
+        server.add_job(key, shortname="s" * 101)
+        audience, course = server.add_audience(name="a" * 255), server.add_course()
+        framework = server.add_framework(POSITIONS, fullname="f" * 1025)
+        server.add_item(POSITIONS, framework, shortname="p" * 101)
+        client = server.add_client(audiences=[audience], courses=[course], position_frameworks=[framework])
+
+        caplog.clear()
+        (record,) = users(server, client)
+        assert (record["department"], record["idnumber"]) == ("d" * 255, "")
+        assert record["jobs"][0]["shortname"] == "s" * 100
+        told = [entry.getMessage() for entry in caplog.records]
+        assert len(told) == 3
+        assert all(text.startswith(f"Sending to the client {client.id}: ") for text in told)
+        assert [
+            word in "\n".join(told) for word in (f"person {key}: department", "idnumber", "shortname")
+        ] == [True] * 3
+
+        caplog.clear()
+        data = server.call(client, "get_user_collections")["data"]
+        assert data["cohort"][0]["name"] == "a" * 254
+        assert [f"audience {audience}: name" in entry.getMessage() for entry in caplog.records] == [True]
+
+        caplog.clear()
+        frameworks, items = hierarchy(server, client, POSITIONS)
+        assert (len(frameworks[0]["fullname"]), len(items[0]["shortname"])) == (1024, 100)
+        assert len(caplog.records) == 2
+
+        caplog.clear()
+        one(server, key, client)
+        assert len(caplog.records) == 3
 
 
 @pytest.mark.parametrize("userid", ["", "0", "abc", "03", "-1", "1.0", "9" * 30])
@@ -283,20 +711,48 @@ def test_a_list_in_pieces_costs_few_queries_and_leaves_no_connection(server):
         courses=[server.add_course(*people) for _ in range(10)],
         restrict_audience_id=server.add_audience(*people),
     )
-    statements = []
-    event.listen(
-        server.context.database.engine,
-        "after_cursor_execute",
-        lambda connection, cursor, statement, *_: statements.append(statement),
-    )
 
     with (
+        statements(server.context) as made,
         lists.write_users(server.context, caller(client)),
         lists.write_user_collections(server.context, caller(client)),
     ):
         assert server.context.database.engine.pool.checkedout() == 0
 
-    assert len([statement for statement in statements if statement.startswith("SELECT")]) <= 6
+    # People, with their fields and jobs; audiences, courses and the members of both.
+    assert len(made) == 7
+
+
+def test_a_page_of_people_costs_the_same_however_much_they_have(server):
+    client = server.add_client()
+    field = server.add_field("shirt")
+    numbers = []
+    for _ in range(2):
+        for _ in range(5):
+            key = server.add_person()
+            server.set_value(key, field, "M")
+            server.add_job(key)
+            server.add_job(key, sortorder=2)
+        with statements(server.context) as made, lists.write_users(server.context, caller(client)):
+            numbers.append(len(made))
+
+    assert numbers == [3, 3]
+    with (
+        statements(server.context) as made,
+        lists.write_users(server.context, caller(client), page=5) as reply,
+    ):
+        assert len(json.loads(reply.read())["data"]["users"]) == 10
+    # The third page is empty.
+    assert len(made) == 7
+
+
+def test_what_is_not_sent_is_not_even_read(server):
+    server.add_person()
+    client = server.add_client()
+
+    for changes in ({"sends_profile_fields": False, "sends_jobs": False}, {"apiversion": 1}):
+        with statements(server.context) as made, lists.write_users(server.context, caller(client, **changes)):
+            assert len(made) == 1
 
 
 def test_a_failure_on_the_way_is_an_ordinary_error(server):
