@@ -86,13 +86,16 @@ def new_account(record: UserRecord, serveridnumber: str, now: int) -> dict[str, 
 
 
 def synced_values(record: UserRecord) -> dict[str, Any]:
-    """What an account that exists must have; fields that are not in it are left alone."""
+    """What an account that exists must have; fields that are not in it are left alone.
+
+    Users sync, sign-in and migration bring the same fields, so that none of them ever undoes another.
+    """
     return {name: value for name, value in _copied(record).items() if name not in ONLY_AT_CREATION}
 
 
-def signed_in_values(record: UserRecord) -> dict[str, Any]:
-    """What a sign-in brings: the same fields as the users sync, so that neither ever undoes the other."""
-    return synced_values(record)
+def wanted_idnumber(record: UserRecord) -> str:
+    """The person's ID number, which is no part of the other values: see `idnumbers.assign`."""
+    return str(record.values.get("idnumber") or "")
 
 
 def revived_account(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,6 +13,13 @@ from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.models import Link
+
+
+class Pointer(NamedTuple):
+    """Whose account is which: as much of a link as reading needs, also for one that is yet to be made."""
+
+    account_key: int
+    suspended_by_sync: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +53,17 @@ class Linked:
         return full or str(self.values["username"])
 
 
-def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[int, Any]:
-    """The links of these people, by person: rows with `account_key` and `suspended_by_sync`."""
+def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[int, Pointer]:
+    """The links of these people, by person."""
     rows = session.execute(
         select(Link.person_id, Link.account_key, Link.suspended_by_sync).where(
             Link.person_id.in_(people), Link.server_id == server_id
         )
     )
-    return {link.person_id: link for link in rows}
+    return {person: Pointer(key, suspended) for person, key, suspended in rows}
 
 
-def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Any]) -> dict[int, Linked]:
+def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Pointer]) -> dict[int, Linked]:
     """The accounts behind links, by person; a link whose row is gone has none."""
     columns = accounts.columns
     shared = rules.shared_columns(columns)

@@ -17,7 +17,9 @@ def join_awaited(
 ) -> None:
     """Add people who just got an account to the collections that have been waiting for them."""
     social = context.settings.client_type == "social"
-    table, column = (GroupMember, "group_id") if social else (AudienceMember, "audience_id")
+    table, owner = (
+        (GroupMember, GroupMember.group_id) if social else (AudienceMember, AudienceMember.audience_id)
+    )
     for people in in_batches(key_by_person):
         found = session.execute(
             select(AwaitedMember.person_id, Collection.id, Collection.local_id)
@@ -26,10 +28,19 @@ def join_awaited(
         ).all()
         if not found:
             continue
-        session.execute(
-            insert(table),
-            [{"account_key": key_by_person[person], column: local_id} for person, _, local_id in found],
-        )
+        # An account that was taken over may have been added by hand before.
+        keys = [key_by_person[person] for person in people]
+        there = {
+            (key, local_id)
+            for key, local_id in session.execute(
+                select(table.account_key, owner).where(table.account_key.in_(keys))
+            )
+        }
+        new = {(key_by_person[person], local_id) for person, _, local_id in found} - there
+        if new:
+            session.execute(
+                insert(table), [{"account_key": key, owner.key: local_id} for key, local_id in sorted(new)]
+            )
         session.execute(
             delete(AwaitedMember).where(
                 AwaitedMember.person_id.in_(people),

@@ -2,52 +2,137 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid import sessions
 from tconnect_pyramid.client import accounts as rules
-from tconnect_pyramid.client import memberships
-from tconnect_pyramid.client.linked import Linked, read_accounts, read_links
+from tconnect_pyramid.client import memberships, migration
+from tconnect_pyramid.client.linked import Linked, Pointer, read_accounts, read_links
+from tconnect_pyramid.client.migration import Outcome
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.errors import BadRecord
+from tconnect_pyramid.directory import pictures
+from tconnect_pyramid.errors import BadRecord, Conflict
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.users import UserRecord
 
+log = logging.getLogger(__name__)
 
-def keep_person(session: Session, context: Context, peer: ServerPeer, record: UserRecord) -> int:
-    """Create, revive or update the account of a person who is not deleted; gives its key.
 
-    The standard profile fields only, never the user name, the ID number or the suspended flag of an
-    account that is there (protocol 9). Raises BadRecord for the server's guest, and when a stranger has
-    the person's user name.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The key of a person's account, and ids of notices for `deliver_now` after the commit."""
+
+    key: int
+    notices: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPicture:
+    """A picture that the account does not have yet, checked; no files: it is to have none."""
+
+    number: int
+    files: Mapping[str, bytes]
+
+
+def new_picture(context: Context, peer: ServerPeer, record: UserRecord) -> NewPicture | None:
+    """The person's picture if it is another one than their account has (protocol 6).
+
+    Called outside of any transaction, as drawing takes a moment. A picture that cannot be taken is left
+    out with a warning, and what is there stays.
+    """
+    columns = context.accounts.columns
+    if record.picture is None or columns.read("picture") is None:
+        return None
+    number = int(record.picture)
+    with context.reading() as session:
+        links = read_links(session, peer.id, [record.id])
+        account = read_accounts(session, context.accounts, links).get(record.id)
+    if account is not None and account.values["picture"] == number:
+        return None
+    if number == 0:
+        return NewPicture(0, {})
+    reason = rules.misfit(columns, {"picture": number})
+    try:
+        if reason is None and record.pictures:
+            return NewPicture(number, pictures.received(record.pictures))
+    except pictures.PictureProblem as problem:
+        reason = str(problem)
+    log.warning(
+        "The picture of the person %s of %s was left out: %s",
+        record.id,
+        peer.url,
+        reason or "it has no files",
+    )
+    return None
+
+
+def keep_person(
+    session: Session,
+    context: Context,
+    peer: ServerPeer,
+    record: UserRecord,
+    picture: NewPicture | None = None,
+) -> Kept:
+    """Create, take over, revive or update the account of a person who is not deleted.
+
+    The standard profile fields and the picture only, never the user name, the ID number, custom profile
+    fields, jobs, or the suspended flag of an account that is there (protocol 9). Raises BadRecord for the
+    server's guest, and when a stranger has the person's user name; Conflict when the person matches local
+    accounts, none of which may be taken over.
     """
     if str(record.values["username"]).lower() == rules.GUEST:
         raise BadRecord(record.id, "the server's guest is nobody in particular")
-    now = context.clock()
     links = read_links(session, peer.id, [record.id])
     account = read_accounts(session, context.accounts, links).get(record.id)
-    if account is not None and not account.is_deleted:
-        _update(session, context, record, account)
-        return account.key
-    _refuse_taken_name(session, context, peer, record, owner=None if account is None else account.key)
-    if account is not None:
-        _revive(session, context, peer, record, account)
-        return account.key
-    # The row behind the link is gone: a new account is made (protocol 9).
-    session.execute(delete(Link).where(Link.person_id == record.id, Link.server_id == peer.id))
-    new = _fitting(context, record, rules.new_account(record, peer.idnumber, now))
-    (key,) = context.accounts.insert(session, [new])
+    notices: list[int] = []
+    if account is None:
+        # The row behind the link, if there is one, is gone: it is as if there were none (protocol 9).
+        session.execute(delete(Link).where(Link.person_id == record.id, Link.server_id == peer.id))
+        key, notices = _arrive(session, context, peer, record)
+    else:
+        key = account.key
+        if account.is_deleted:
+            _revive(session, context, peer, record, account)
+        else:
+            _update(session, context, record, account)
+    if picture is not None:
+        pictures.put(session, context, key, picture.files, picture.number)
+    return Kept(key, notices)
+
+
+def _arrive(
+    session: Session, context: Context, peer: ServerPeer, record: UserRecord
+) -> tuple[int, list[int]]:
+    """Link somebody who has no account here to a local one or a new one."""
+    now = context.clock()
+    match = migration.find_local(session, context, peer, [record]).get(record.id)
+    if match is None:
+        _refuse_taken_name(session, context, peer, record, owner=None)
+        new = _fitting(context, record, rules.new_account(record, peer.idnumber, now))
+        (key,) = context.accounts.insert(session, [new])
+        notices = []
+    elif match.outcome is Outcome.FOUND:
+        key = match.accounts[0].key
+        local = read_accounts(session, context.accounts, {record.id: Pointer(key)})[record.id]
+        _update(session, context, record, local)
+        # Whoever signed in to it by its password here may be somebody else than the person at the server.
+        notices = sessions.end_of_accounts(session, context, [key], "sync")
+    else:
+        raise Conflict(match.reason)
     session.add(Link(person_id=record.id, server_id=peer.id, account_key=key, timecreated=now))
     session.flush()
     memberships.join_awaited(session, context, peer.id, {record.id: key})
-    return key
+    return key, notices
 
 
 def _update(session: Session, context: Context, record: UserRecord, account: Linked) -> None:
-    wanted = _fitting(context, record, rules.signed_in_values(record))
+    wanted = _fitting(context, record, rules.synced_values(record))
     changes = rules.differences(context.accounts.columns, account.values, wanted, account.stored)
     if changes:
         context.accounts.update(session, {account.key: {**changes, "timemodified": context.clock()}})
@@ -56,10 +141,12 @@ def _update(session: Session, context: Context, record: UserRecord, account: Lin
 def _revive(
     session: Session, context: Context, peer: ServerPeer, record: UserRecord, account: Linked
 ) -> None:
+    _refuse_taken_name(session, context, peer, record, owner=account.key)
     revived = rules.revived_account(
         record, peer.idnumber, context.clock(), stays_suspended=account.is_suspended_by_hand
     )
     context.accounts.update(session, {account.key: _fitting(context, record, revived)})
+    context.accounts.forget_former(session, [account.key])
     session.execute(
         update(Link)
         .where(Link.person_id == record.id, Link.server_id == peer.id)
@@ -68,7 +155,7 @@ def _revive(
     memberships.join_awaited(session, context, peer.id, {record.id: account.key})
 
 
-def _fitting(context: Context, record: UserRecord, values: dict[str, Any]) -> dict[str, Any]:
+def _fitting(context: Context, record: UserRecord, values: dict[str, object]) -> dict[str, object]:
     reason = rules.misfit(context.accounts.columns, values)
     if reason is not None:
         raise BadRecord(record.id, reason)

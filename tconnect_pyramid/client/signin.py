@@ -15,10 +15,12 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import people
+from tconnect_pyramid.client.people import NewPicture
 from tconnect_pyramid.client.servers import still_active
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.directory.accounts import AccountView
-from tconnect_pyramid.errors import BadRecord, NotFound, PeerError, SignInFailed
+from tconnect_pyramid.errors import BadRecord, Conflict, NotFound, PeerError, SignInFailed
 from tconnect_pyramid.models import Link, Server, ServerSession, SignInRequest
 from tconnect_pyramid.peers import PERSON_WAITS, ServerPeer, ask_server, server_peer
 from tconnect_pyramid.protocol import paths, replies, services
@@ -121,7 +123,8 @@ def finish(context: Context, query: Mapping[str, str], browser_id: str | None, *
 def refresh_person(context: Context, server_id: int, person_id: int) -> AccountView | None:
     """Bring the account of one person up to date (protocol 7.8); None when the server has nobody to send.
 
-    Raises PeerError, NotFound for an unknown server or person, and BadRecord.
+    Raises PeerError, NotFound for an unknown server or person, BadRecord, and Conflict when the account is
+    gone and local ones that match may not be taken over.
     """
     with context.reading() as session:
         server = session.get(Server, server_id)
@@ -139,11 +142,14 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
         raise BadRecord(record.id, f"{peer.name} sent the person {record.id} instead of {person_id}")
     if record.deleted:
         return None
+    picture = people.new_picture(context, peer, record)
     with context.unit() as session:
         if not still_active(session, server_id):
             raise NotFound(f"This site is leaving {peer.name}; nothing is fetched from it any more.")
-        key = people.keep_person(session, context, peer, record)
-        return context.accounts.view(session, key)
+        kept = people.keep_person(session, context, peer, record, picture)
+        view = context.accounts.view(session, kept.key)
+    deliver_now(context, kept.notices)
+    return view
 
 
 def _request_token(session: Session, context: Context, server_id: int, browser_id: str, wanted: str) -> str:
@@ -221,10 +227,11 @@ def _person_of(context: Context, peer: ServerPeer, ssotoken: str) -> UserRecord:
 def _sign_in(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: str) -> tuple[str, int]:
     # The same person may arrive in two browsers, or with the users sync, at the same moment: the second
     # time the account is there.
+    picture = people.new_picture(context, peer, record)
     with suppress(IntegrityError):
-        return _sign_in_once(context, peer, record, ssotoken)
+        return _sign_in_once(context, peer, record, picture, ssotoken)
     try:
-        return _sign_in_once(context, peer, record, ssotoken)
+        return _sign_in_once(context, peer, record, picture, ssotoken)
     except IntegrityError as error:
         # The server gave an ssotoken twice, or the table of the accounts has rules of its own.
         said = str(error.orig).partition("\n")[0]
@@ -235,18 +242,29 @@ def _sign_in(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: s
         ) from None
 
 
-def _sign_in_once(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: str) -> tuple[str, int]:
+def _sign_in_once(
+    context: Context, peer: ServerPeer, record: UserRecord, picture: NewPicture | None, ssotoken: str
+) -> tuple[str, int]:
     now = context.clock()
     browser_id = sessions.new_browser_id()
     with context.unit() as session:
         if not still_active(session, peer.id):
             raise SignInFailed(f"This site is not connected to {peer.name} any more.")
         try:
-            key = people.keep_person(session, context, peer, record)
+            kept = people.keep_person(session, context, peer, record, picture)
         except BadRecord as error:
             raise SignInFailed(
                 f"No account could be made for you here: {error.reason}. Tell the administrator of this site."
             ) from error
+        except Conflict as error:
+            # Which accounts these are is for the administrator alone.
+            log.warning("The person %s of %s was not signed in: %s", record.id, peer.url, error)
+            raise SignInFailed(
+                f"This site has an account that may be yours, but it cannot be connected to {peer.name} by itself. "
+                "If you have a user name and password for this site, log in with them; otherwise ask the "
+                "administrator of this site to connect your account."
+            ) from error
+        key = kept.key
         account = context.accounts.view(session, key)
         if account is None or account.suspended:
             raise SignInFailed("Your account on this site is suspended. Ask its administrator.")
@@ -263,4 +281,5 @@ def _sign_in_once(context: Context, peer: ServerPeer, record: UserRecord, ssotok
             )
         )
         context.accounts.note_sign_in(session, key, now)
+    deliver_now(context, kept.notices)
     return browser_id, key

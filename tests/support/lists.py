@@ -16,15 +16,44 @@ from tconnect_pyramid.models import (
     AudienceMember,
     AwaitedMember,
     Collection,
+    Counterpart,
     Group,
     GroupMember,
+    Job,
     Link,
+    Organisation,
+    OrganisationFramework,
+    OrganisationValue,
+    Picture,
+    Position,
+    PositionFramework,
+    PositionValue,
+    ProfileValue,
     Server,
 )
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "wire"
 SERVER_URL = "http://server.example"
-TABLES = (Account, Link, Audience, AudienceMember, Group, GroupMember, Collection, AwaitedMember)
+TABLES = (
+    Account,
+    Link,
+    Audience,
+    AudienceMember,
+    Group,
+    GroupMember,
+    Collection,
+    AwaitedMember,
+    Counterpart,
+    Job,
+    Picture,
+    ProfileValue,
+    PositionFramework,
+    Position,
+    PositionValue,
+    OrganisationFramework,
+    Organisation,
+    OrganisationValue,
+)
 """All that a sync keeps, its own history apart."""
 
 
@@ -46,9 +75,24 @@ def person(id_: int, **fields) -> dict:
         lastname=f"Last{id_}",
         email=f"person{id_}@example.com",
         idnumber=f"N{id_}",
+        # Those of the recording are one person's only.
+        jobs=[],
     )
     record.update(fields)
     return record
+
+
+def job(id_: int, idnumber: str, **fields) -> dict:
+    """A job assignment as a real server sends it, without a position or an organisation."""
+    record = copy.deepcopy(_ALICE["jobs"][1])
+    record.update(id=str(id_), idnumber=idnumber, sortorder=str(id_), fullname=f"Job {id_}")
+    record.update(fields)
+    return record
+
+
+def field(shortname: str, data: str | None, datatype: str = "text") -> dict:
+    """What a person has in a custom profile field, as a real server sends it."""
+    return {"shortname": shortname, "datatype": datatype, "data": data}
 
 
 def tombstone(id_: int, **fields) -> dict:
@@ -83,13 +127,49 @@ def course(id_: int, *members: int, **fields) -> dict:
     return record
 
 
-class ListingServer:
-    """The transport of a client whose only server answers with `people`, `cohorts` and `courses`.
+def framework(id_: int, *, kind: str = "positions", **fields) -> dict:
+    """A framework of `kind` (`positions` or `organisations`) as a real server sends it."""
+    record = copy.deepcopy(recording(f"get_{kind}")["response"]["data"]["frameworks"][0])
+    record.update(id=str(id_), idnumber=f"F{id_}", fullname=f"Framework {id_}", sortorder=str(id_))
+    record.update(fields)
+    return record
 
-    `body` is answered instead when it is set; `down` cannot be reached.
+
+def item(id_: int, framework_id: int, parent: int = 0, *, kind: str = "positions", **fields) -> dict:
+    """An item of `kind` in a framework, below `parent`, as a real server sends it; without a type."""
+    record = copy.deepcopy(recording(f"get_{kind}")["response"]["data"][kind][0])
+    record.update(
+        id=str(id_),
+        idnumber=f"I{id_}",
+        fullname=f"Item {id_}",
+        shortname=f"i{id_}",
+        frameworkid=str(framework_id),
+        parentid=str(parent),
+        sortthread=f"{id_:02}",
+        typeid="0",
+        typeidnumber=None,
+        custom_fields=[],
+    )
+    record.update(fields)
+    return record
+
+
+def custom(shortname: str, data: str | None, datatype: str = "text", value: str | None = None) -> dict:
+    """A custom field of an item as a real server sends it."""
+    return {"shortname": shortname, "datatype": datatype, "data": data, "value": value}
+
+
+class ListingServer:
+    """The transport of a client whose only server answers with the lists of its attributes.
+
+    `frameworks` and `items` have a list for each of `positions` and `organisations`, or None. `body` is
+    answered instead when it is set; `down` cannot be reached. `asked` keeps the names of services.
     """
 
     def __init__(self) -> None:
+        self.frameworks: dict[str, list | None] = {"positions": [], "organisations": []}
+        self.items: dict[str, list | None] = {"positions": [], "organisations": []}
+        self.asked: list[str] = []
         self.people: list = []
         self.cohorts: list = []
         self.courses: list = []
@@ -101,12 +181,18 @@ class ListingServer:
         self.on_call()
         if self.down:
             raise PeerError("POST", url, "connect", "the connection was refused")
+        self.asked.append(dict(form)["service"])
         data = {
+            "get_positions": self._hierarchy("positions"),
+            "get_organisations": self._hierarchy("organisations"),
             "get_users": {"users": self.people},
             "get_user_collections": {"cohort": self.cohorts, "course": self.courses},
         }[dict(form)["service"]]
         body = json.dumps({"status": "success", "data": data}).encode() if self.body is None else self.body
         return io.BytesIO(body)
+
+    def _hierarchy(self, kind: str) -> dict:
+        return {"frameworks": self.frameworks[kind], kind: self.items[kind]}
 
 
 def connect(context, *, idnumber: str = "5" * 40, secret: str = "6" * 40, url: str = SERVER_URL) -> int:

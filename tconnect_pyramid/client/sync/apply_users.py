@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
-from tconnect_pyramid.client import memberships
+from tconnect_pyramid.client import jobs, memberships, migration, profiles
 from tconnect_pyramid.client.sync.history import Applied
 from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
@@ -19,31 +19,47 @@ from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.peers import ServerPeer
 
-IN_PLACE = frozenset({Action.UPDATED, Action.SUSPENDED, Action.UNSUSPENDED, Action.UNDELETED})
+IN_PLACE = frozenset({Action.LINKED, Action.UPDATED, Action.SUSPENDED, Action.UNSUSPENDED, Action.UNDELETED})
 
 
 def apply_users(
     session: Session, context: Context, peer: ServerPeer, plan: UsersPlan, run_id: int
 ) -> Applied:
-    """Change accounts and links; who is suspended or deleted loses their sign-ins."""
+    """Change accounts, links, custom profile fields and jobs.
+
+    Who is suspended or deleted loses their sign-ins, and so does an account that is taken over: whoever
+    signed in to it by its password here may be somebody else than the person at the server.
+    """
     _drop_links(session, peer, plan.stale_links)
+    taken = _keys_by_person(plan, Action.LINKED)
+    migration.refuse_if_changed(session, context, taken.values())
     removed = [change for change in plan.changes if change.action in REMOVALS]
-    notices = sessions.end_of_accounts(session, context, _keys(removed), "sync")
+    notices = sessions.end_of_accounts(session, context, [*_keys(removed), *taken.values()], "sync")
     _write_in_place(session, context, plan.changes)
     _delete(session, context, peer, [change for change in removed if change.action is Action.DELETED])
+    _link(session, context, peer, taken, plan.suspended_by_sync, created_by_run=None)
     created = _create(session, context, peer, plan, run_id)
-    _keep_flags(session, peer, {p: v for p, v in plan.suspended_by_sync.items() if p not in created})
-    returned = {
-        change.remote_id: change.account_key
-        for change in plan.changes
-        if change.action is Action.UNDELETED and change.remote_id and change.account_key is not None
-    }
-    memberships.join_awaited(session, context, peer.id, {**created, **returned})
+    linked_now = {**created, **taken}
+    _keep_flags(session, peer, {p: v for p, v in plan.suspended_by_sync.items() if p not in linked_now})
+    returned = _keys_by_person(plan, Action.UNDELETED)
+    context.accounts.forget_former(session, returned.values())
+    memberships.join_awaited(session, context, peer.id, {**linked_now, **returned})
+    keys = {**linked_now, **returned, **_keys_by_person(plan, Action.UPDATED)}
+    profiles.write(session, {keys[person]: changes for person, changes in plan.fields.items()})
+    jobs.write(session, peer.id, {keys[person]: changes for person, changes in plan.jobs.items()})
     return Applied(notices, created)
 
 
 def _keys(changes: Iterable[Change]) -> list[int]:
     return [change.account_key for change in changes if change.account_key is not None]
+
+
+def _keys_by_person(plan: UsersPlan, action: Action) -> dict[int, int]:
+    return {
+        change.remote_id: change.account_key
+        for change in plan.changes
+        if change.action is action and change.remote_id is not None and change.account_key is not None
+    }
 
 
 def _drop_links(session: Session, peer: ServerPeer, people: Iterable[int]) -> None:
@@ -71,31 +87,41 @@ def _delete(session: Session, context: Context, peer: ServerPeer, changes: list[
 def _create(
     session: Session, context: Context, peer: ServerPeer, plan: UsersPlan, run_id: int
 ) -> dict[int, int]:
-    created: dict[int, int] = {}
     wanted = [change for change in plan.changes if change.action is Action.CREATED]
-    for some in in_batches(wanted):
-        keys = context.accounts.insert(session, [change.values for change in some])
-        people = [change.remote_id for change in some if change.remote_id is not None]
-        made = dict(zip(people, keys, strict=True))
+    keys = context.accounts.insert(session, [change.values for change in wanted])
+    people = [change.remote_id for change in wanted if change.remote_id is not None]
+    created = dict(zip(people, keys, strict=True))
+    _link(session, context, peer, created, plan.suspended_by_sync, created_by_run=run_id)
+    return created
+
+
+def _link(
+    session: Session,
+    context: Context,
+    peer: ServerPeer,
+    keys: Mapping[int, int],
+    suspended_by_sync: Mapping[int, bool],
+    *,
+    created_by_run: int | None,
+) -> None:
+    for people in in_batches(keys):
         session.execute(
             insert(Link),
             [
                 {
                     "person_id": person,
                     "server_id": peer.id,
-                    "account_key": key,
-                    "suspended_by_sync": plan.suspended_by_sync[person],
-                    "created_by_run": run_id,
+                    "account_key": keys[person],
+                    "suspended_by_sync": suspended_by_sync.get(person, False),
+                    "created_by_run": created_by_run,
                     "timecreated": context.clock(),
                 }
-                for person, key in made.items()
+                for person in people
             ],
         )
-        created.update(made)
-    return created
 
 
-def _keep_flags(session: Session, peer: ServerPeer, flags: dict[int, bool]) -> None:
+def _keep_flags(session: Session, peer: ServerPeer, flags: Mapping[int, bool]) -> None:
     for value in (True, False):
         for some in in_batches([person for person, flag in flags.items() if flag is value]):
             session.execute(

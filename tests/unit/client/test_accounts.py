@@ -119,10 +119,6 @@ def test_an_update_keeps_the_password_when_none_of_use_is_sent(sent):
     assert "password" not in accounts.synced_values(record(password=sent))
 
 
-def test_a_sign_in_and_the_users_sync_ask_for_the_same():
-    assert accounts.signed_in_values(record()) == accounts.synced_values(record())
-
-
 @pytest.mark.parametrize(
     ("sent", "by_hand", "suspended"), [("0", False, 0), ("1", False, 1), ("0", True, 1), ("1", True, 1)]
 )

@@ -1,0 +1,248 @@
+"""Job assignments that came from a server, beside those made here by hand (protocol 9).
+
+A job of the server is known by its id there (`Counterpart`, kind `job`) and owned by it; one without such
+a counterpart was made by hand.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from sqlalchemy import String, Table, and_, bindparam, delete, insert, literal, select, update
+from sqlalchemy import cast as as_type
+from sqlalchemy.orm import Session
+
+from tconnect_pyramid.client.accounts import clean_html
+from tconnect_pyramid.client.sync.plan import LONGEST_VALUE, told, visible
+from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.models import Counterpart, Job, Organisation, Position
+from tconnect_pyramid.options import Options
+from tconnect_pyramid.protocol.users import JobRecord
+
+KIND = "job"
+OTHER_ORDER = "jobs in another order"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalJob:
+    """A job here; `remote_id` is None for one that was made by hand."""
+
+    id: int
+    remote_id: int | None
+    values: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class JobChanges:
+    """What becomes of one account's jobs: ids that go, values by id, new ones by their id at the server."""
+
+    removed: list[int] = field(default_factory=list)
+    updated: dict[int, dict[str, Any]] = field(default_factory=dict)
+    added: dict[int, dict[str, Any]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """True when anything changes."""
+        return bool(self.removed or self.updated or self.added)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What ids of the server are here: of jobs, and of what jobs refer to by the column that does."""
+
+    jobs: Mapping[int, int]
+    places: Mapping[str, Mapping[int, int]]
+
+
+class Jobs:
+    """The jobs of a server's people, and what their positions and organisations are here."""
+
+    def __init__(self, server_id: int, options: Options) -> None:
+        self.server_id = server_id
+        # What a job refers to is only brought while that is synchronised (protocol 9).
+        self.targets: list[tuple[str, str, type[Position | Organisation]]] = []
+        if options.client_sync_positions:
+            self.targets.append(("positionid", "position_id", Position))
+        if options.client_sync_organisations:
+            self.targets.append(("organisationid", "organisation_id", Organisation))
+
+    def read(self, session: Session, keys: Iterable[int]) -> dict[int, list[LocalJob]]:
+        """The jobs of these accounts by key, in their order."""
+        columns = Job.__table__.columns
+        local: dict[int, list[LocalJob]] = defaultdict(list)
+        for some in in_batches(keys):
+            rows = session.execute(
+                select(*columns, Counterpart.remote_id)
+                .outerjoin(
+                    Counterpart,
+                    and_(
+                        Counterpart.local_id == Job.id,
+                        Counterpart.kind == KIND,
+                        Counterpart.server_id == self.server_id,
+                    ),
+                )
+                .where(Job.account_key.in_(some))
+                .order_by(Job.account_key, Job.sortorder, Job.id)
+            ).mappings()
+            for row in rows:
+                local[row["account_key"]].append(LocalJob(row["id"], row["remote_id"], dict(row)))
+        return local
+
+    def find(self, session: Session, jobs: Sequence[JobRecord]) -> Found:
+        """What these jobs, and what they refer to, are here."""
+        places: dict[str, dict[int, int]] = {}
+        for wire, column, table in self.targets:
+            places[column] = {}
+            ids = {remote for job in jobs if (remote := getattr(job, wire)) is not None}
+            for some in in_batches(ids):
+                rows = session.execute(
+                    select(Counterpart.remote_id, Counterpart.local_id)
+                    .join(table, table.id == Counterpart.local_id)
+                    .where(
+                        Counterpart.remote_id.in_(some),
+                        Counterpart.kind == table.__tablename__.removeprefix("tconnect_"),
+                        Counterpart.server_id == self.server_id,
+                    )
+                )
+                places[column].update((remote_id, local_id) for remote_id, local_id in rows)
+        known: dict[int, int] = {}
+        for some in in_batches(job.id for job in jobs):
+            rows = session.execute(
+                select(Counterpart.remote_id, Counterpart.local_id).where(
+                    Counterpart.remote_id.in_(some),
+                    Counterpart.kind == KIND,
+                    Counterpart.server_id == self.server_id,
+                )
+            )
+            known.update((remote_id, local_id) for remote_id, local_id in rows)
+        return Found(known, places)
+
+    def changes(
+        self, local: Sequence[LocalJob], sent: Sequence[JobRecord], found: Found, now: int
+    ) -> JobChanges:
+        """What must be written for the account to have the sent jobs, and those made by hand beside them."""
+        sent = sorted(sent, key=lambda job: job.sortorder)
+        here = {job.remote_id: job for job in local if job.remote_id is not None}
+        wanted = {job.id: self._values(job, found) for job in sent}
+        idnumbers = {job.idnumber for job in sent}
+        plan = JobChanges()
+        staying = []
+        for job in local:
+            name = f"job {visible(job.values['idnumber'], LONGEST_VALUE)}"
+            if job.remote_id is None and job.values["idnumber"] in idnumbers:
+                plan.removed.append(job.id)
+                plan.told.append(f"{name}, made by hand, gave way")
+            elif job.remote_id is not None and job.remote_id not in wanted:
+                plan.removed.append(job.id)
+                plan.told.append(f"{name} removed")
+            else:
+                staying.append(job)
+        for job_id, values in wanted.items():
+            name = f"job {visible(values['idnumber'], LONGEST_VALUE)}"
+            if job_id in here:
+                self._update(plan, here[job_id], values, now)
+                continue
+            if job_id in found.jobs:
+                # It was another account's: it is removed there, so that it can be made here.
+                plan.removed.append(found.jobs[job_id])
+            plan.added[job_id] = {**values, "timecreated": now, "timemodified": now}
+            plan.told.append(f"{name} added")
+        if wanted or len(staying) < len(local):
+            _put_in_order(plan, staying, list(wanted))
+        return plan
+
+    def _values(self, job: JobRecord, found: Found) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "idnumber": job.idnumber,
+            "fullname": job.fullname,
+            "shortname": job.shortname,
+            "description": None if job.description is None else clean_html(job.description),
+            "startdate": job.startdate,
+            "enddate": job.enddate,
+            "positionassignmentdate": job.positionassignmentdate,
+        }
+        for wire, column, _ in self.targets:
+            values[column] = found.places[column].get(getattr(job, wire))
+        return values
+
+    @staticmethod
+    def _update(plan: JobChanges, job: LocalJob, values: Mapping[str, Any], now: int) -> None:
+        changed = {name: value for name, value in values.items() if job.values[name] != value}
+        if changed:
+            name = f"job {visible(job.values['idnumber'], LONGEST_VALUE)}"
+            plan.updated[job.id] = {**changed, "timemodified": now}
+            plan.told.extend(
+                f"{name}, {told(what.removesuffix('_id'), job.values[what], value)}"
+                for what, value in changed.items()
+            )
+
+
+def _put_in_order(plan: JobChanges, staying: Sequence[LocalJob], sent: Iterable[int]) -> None:
+    """Number the jobs from 1: those of the server in its order, those made by hand where they are."""
+    here = {job.remote_id: job for job in staying if job.remote_id is not None}
+    turns = iter([here.get(remote_id, remote_id) for remote_id in sent])
+    order: list[LocalJob | int] = [job if job.remote_id is None else next(turns) for job in staying]
+    order += turns
+    moved = False
+    for place, job_or_id in enumerate(order, start=1):
+        if not isinstance(job_or_id, LocalJob):
+            plan.added[job_or_id]["sortorder"] = place
+        elif job_or_id.values["sortorder"] != place:
+            moved = True
+            plan.updated.setdefault(job_or_id.id, {})["sortorder"] = place
+    kept = [job.id for job in order if isinstance(job, LocalJob)]
+    if kept != [job.id for job in staying] or (moved and not plan.told):
+        plan.told.append(OTHER_ORDER)
+
+
+def write(session: Session, server_id: int, changes: Mapping[int, JobChanges]) -> None:
+    """Store changes, by the keys of accounts."""
+    _remove(session, [job_id for each in changes.values() for job_id in each.removed])
+    _update(session, {job_id: row for each in changes.values() for job_id, row in each.updated.items()})
+    new = [
+        (remote_id, {**values, "account_key": key})
+        for key, each in changes.items()
+        for remote_id, values in each.added.items()
+    ]
+    for some in in_batches(new):
+        ids = session.scalars(
+            insert(Job).returning(Job.id, sort_by_parameter_order=True), [values for _, values in some]
+        )
+        session.execute(
+            insert(Counterpart),
+            [
+                {"remote_id": remote_id, "kind": KIND, "server_id": server_id, "local_id": local_id}
+                for (remote_id, _), local_id in zip(some, ids.all(), strict=True)
+            ],
+        )
+
+
+def _remove(session: Session, ids: Iterable[int]) -> None:
+    for some in in_batches(ids):
+        session.execute(delete(Job).where(Job.id.in_(some)))
+        session.execute(delete(Counterpart).where(Counterpart.kind == KIND, Counterpart.local_id.in_(some)))
+
+
+def _update(session: Session, updated: Mapping[int, Mapping[str, Any]]) -> None:
+    # Two jobs of an account may swap idnumbers, and no two may have the same one at any moment: who changes
+    # theirs gives it up first.
+    parked = f"{secrets.token_hex(16)}-"
+    for some in in_batches([job_id for job_id, values in updated.items() if "idnumber" in values]):
+        session.execute(
+            update(Job).where(Job.id.in_(some)).values(idnumber=literal(parked) + as_type(Job.id, String))
+        )
+    table = cast("Table", Job.__table__)
+    grouped: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for job_id, values in updated.items():
+        grouped[tuple(sorted(values))].append({"row_id": job_id, **values})
+    for names, rows in grouped.items():
+        session.execute(
+            update(table)
+            .where(table.c.id == bindparam("row_id"))
+            .values({name: bindparam(name) for name in names}),
+            rows,
+        )
