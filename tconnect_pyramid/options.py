@@ -12,6 +12,9 @@ from tconnect_pyramid.errors import Conflict, InvalidInput
 from tconnect_pyramid.models import Option
 from tconnect_pyramid.settings import OPTIONS, Settings, format_option, parse_option
 
+WAYS_IN = ("auth.manual", "client.enabled")
+"""The options of which one must be on, or nobody could log in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -65,16 +68,27 @@ def set_option(session: Session, settings: Settings, name: str, text: str, now: 
     """Store an option given as text; an empty text takes the default back.
 
     Raises InvalidInput for an unknown name or a value that does not fit, Conflict when the ini
-    fixes the option.
+    fixes the option, and when it switches off the last way to log in.
     """
     if name not in OPTIONS:
         raise InvalidInput("name", f"There is no option {name!r}; `tconnect settings list` shows them.")
     if name in settings.fixed:
         raise Conflict(f"tconnect.{name} is fixed by the ini file of this site; change it there.")
+    there_was_one = name in WAYS_IN and _has_way_in(session, settings)
     session.execute(delete(Option).where(Option.name == name))
     if text != "":
         parse_option(name, text)
         session.add(Option(name=name, value=text, timemodified=now))
+    if there_was_one and not _has_way_in(session, settings):
+        raise Conflict(
+            f"{name} is the last way to log in to this site that is left: without it nobody could. Enable another "
+            f"one first; `tconnect auth list` shows them."
+        )
+
+
+def _has_way_in(session: Session, settings: Settings) -> bool:
+    options = read_options(session, settings)
+    return options.auth_manual or options.client_enabled
 
 
 def _name_of(attribute: str) -> str:

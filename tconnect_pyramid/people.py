@@ -316,7 +316,7 @@ def authenticate(session: Session, context: Context, username: str, password: st
     # PostgreSQL refuses to be asked for a NUL, and no user name has one.
     row = session.execute(statement).mappings().first() if typed.isprintable() else None
     # The hash that a server sent is not even compared: it may be one that takes long, or no time at all.
-    accepted = True
+    accepted = context.options(session).auth_manual
     local = row if accepted and row is not None and row["auth"] == LOCAL else None
     right = check_password(password, None if local is None else local["password"])
     if local is None or not right or not local["confirmed"]:
