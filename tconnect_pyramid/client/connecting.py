@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.client.servers import ACTIVE
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Conflict, NotFound, PeerError, Refused
 from tconnect_pyramid.models import ConnectionRequest, Server
@@ -87,12 +88,15 @@ def answer_setup(context: Context, form: Mapping[str, str]) -> bytes:
 def handshake(context: Context, server_id: int) -> int:
     """Agree with a server on the highest version both speak (protocol 10); gives that version.
 
-    Raises PeerError, NotFound, and Conflict when there is no version in common.
+    Raises PeerError, NotFound, and Conflict for a server that is being left, and when there is no version in
+    common; then the connection stays as it is.
     """
     with context.reading() as session:
         row = session.get(Server, server_id)
         if row is None:
             raise NotFound(f"There is no server with the id {server_id}.")
+        if row.state != ACTIVE:
+            raise Conflict(f"This site is leaving {row.name}; no version is agreed on any more.")
         peer = server_peer(context.box, row)
     clienttype = CLIENT_TYPES[context.settings.client_type]
     offered = ask_server(context, peer, services.GET_API_VERSION, clienttype=clienttype)
@@ -103,7 +107,8 @@ def handshake(context: Context, server_id: int) -> int:
     if version is None:
         raise Conflict(
             f"{peer.name} speaks the versions {spoken[0]} to {spoken[1]} of the protocol, this site "
-            f"{versions.MIN_VERSION} to {versions.MAX_VERSION}: there is none in common."
+            f"{versions.MIN_VERSION} to {versions.MAX_VERSION}: there is none in common. Bring the older of the two "
+            "sites up to date; until then they stay connected as they are."
         )
     if version != peer.apiversion:
         ask_server(context, peer, services.UPDATE_API_VERSION, apiversion=str(version), clienttype=clienttype)
@@ -172,7 +177,7 @@ def _store(context: Context, setup: Setup, version: int) -> None:
         _refuse_duplicates(session, setup)
         session.add(
             Server(
-                state="active",
+                state=ACTIVE,
                 name=setup.servername,
                 url=setup.serverurl,
                 idnumber=setup.serveridnumber,

@@ -10,10 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
+from tconnect_pyramid.client.servers import ACTIVE
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import Server, ServerSession, SignIn, SignInRequest
+from tconnect_pyramid.plugins import Peer, own_parameters
 from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.protocol.services import ServiceCall
 from tconnect_pyramid.secretbox import digest, same
@@ -30,37 +32,52 @@ class _Call:
 
 
 def answer(context: Context, form: Mapping[str, str]) -> bytes:
-    """Answer a server's call: the reply's body. Never raises: a fault of ours is an `error` too."""
+    """Answer a server's call: the reply's body. Never raises: a fault of ours, or of a plugin, is an `error` too."""
     try:
-        call = services.read_client_call(form)
-        with context.reading() as session:
-            server_id = _authenticate(session, context, call)
-        data = SERVICES[call.name](context, _Call(server_id, call.form))
+        return jsend.write(jsend.Success(_answer(context, form)))
     except Refused as refused:
         return jsend.write(jsend.from_refusal(refused))
     except Exception:
         log.exception("a service called by a server failed")
         return jsend.write(jsend.Error("internal error"))
-    return jsend.write(jsend.Success(data))
 
 
-def _authenticate(session: Session, context: Context, call: ServiceCall) -> int:
+def _answer(context: Context, form: Mapping[str, str]) -> object:
+    call = services.read_client_call(form)
+    with context.reading() as session:
+        server, allows_plugins = _authenticate(session, context, call)
+    if call.component:
+        return _plugin_service(context, server, call, allowed=allows_plugins)
+    service = SERVICES.get(call.name)
+    if service is None:
+        raise services.invalid_client_service(call.service)
+    return service(context, _Call(server.id, call.form))
+
+
+def _authenticate(session: Session, context: Context, call: ServiceCall) -> tuple[Peer, bool]:
+    """The server that calls, and whether it may call services of plugins; refusals in the order of protocol 4."""
     row = session.scalar(select(Server).where(Server.client_idnumber == call.idnumber))
     # Compared even when the idnumber is unknown, so that time tells nothing.
     expected = digest("") if row is None else row.client_secret_hash
     if not same(expected, digest(call.secret)) or row is None:
         raise services.invalid_client_secret()
-    if not context.options(session).client_enabled:
+    options = context.options(session)
+    if not options.client_enabled:
         raise services.client_not_enabled()
-    if row.state != "active":
+    if row.state != ACTIVE:
         raise services.server_not_active()
     if not versions.MIN_VERSION <= row.apiversion <= versions.MAX_VERSION:
         raise services.unsupported_api_version()
-    if call.component:
+    return Peer(row.id, row.idnumber, row.apiversion), options.client_plugin_services
+
+
+def _plugin_service(context: Context, server: Peer, call: ServiceCall, *, allowed: bool) -> object:
+    if not allowed or not context.plugins.has_component("client", call.component):
         raise services.invalid_component(call.component)
-    if call.name not in SERVICES:
+    service = context.plugins.find("client", call.component, call.name)
+    if service is None:
         raise services.invalid_client_service(call.service)
-    return row.id
+    return service(context, server, own_parameters(call.form))
 
 
 def _validate_sso_request_token(context: Context, call: _Call) -> object:

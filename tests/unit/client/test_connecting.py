@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -194,28 +196,125 @@ def test_two_servers_cannot_use_one_invitation(context, peer, secret):
         assert session.scalar(select(func.count()).select_from(Server)) == 1
 
 
+def offering(lowest: object, highest: object):
+    """A server that says that it speaks these versions."""
+
+    def answer(url, posted):
+        if posted["service"] == "get_api_version":
+            return jsend.Success({"minapiversion": lowest, "maxapiversion": highest})
+        return jsend.Success()
+
+    return answer
+
+
+def version(context) -> int:
+    (server,) = servers(context)
+    assert server.state == "active"
+    return server.apiversion
+
+
 @pytest.mark.parametrize(
-    ("offered", "now", "services"),
+    ("before", "offered", "now"),
     [
-        ({"minapiversion": 1, "maxapiversion": 2}, 2, ["get_api_version"]),
-        ({"minapiversion": "1", "maxapiversion": "9"}, 2, ["get_api_version"]),
-        ({"minapiversion": 1, "maxapiversion": 1}, 1, ["get_api_version", "update_api_version"]),
+        (2, (1, 1), 1),
+        (1, (1, 1), 1),
+        (1, (1, 2), 2),
+        (2, (1, 2), 2),
+        (1, (1, 3), 2),
+        (2, (1, 3), 2),
+        (1, (2, 5), 2),
+        (2, (2, 5), 2),
+        (1, ("1", "9"), 2),
     ],
 )
-def test_the_handshake_agrees_on_the_highest_common_version(context, peer, offered, now, services):
-    server_id = peers.add_server(context)
-    peer.answer = lambda url, posted: jsend.Success(
-        offered if posted["service"] == "get_api_version" else None
-    )
+def test_the_handshake_agrees_on_the_highest_common_version(context, peer, before, offered, now):
+    server_id = peers.add_server(context, apiversion=before)
+    peer.answer = offering(*offered)
+
     assert connecting.handshake(context, server_id) == now
-    assert peer.services == services
-    assert servers(context)[0].apiversion == now
+
+    told = [] if before == now else ["update_api_version"]
+    assert peer.services == ["get_api_version", *told]
+    assert peer.calls[0][1]["clienttype"] == "totaralms"
+    if told:
+        assert peer.calls[1][1]["apiversion"] == str(now)
+    assert version(context) == now
 
 
-@pytest.mark.parametrize("offered", [{"minapiversion": 3, "maxapiversion": 4}, [], {}, None, "2"])
-def test_a_handshake_without_a_common_version_changes_nothing(context, peer, offered):
-    server_id = peers.add_server(context)
-    peer.answer = lambda url, posted: jsend.Success(offered)
-    with pytest.raises(Conflict):
+def test_a_server_is_followed_up_and_down_and_never_lost(context, peer):
+    server_id = peers.add_server(context, apiversion=2)
+    seen = []
+    for offered in ((1, 1), (1, 2), (1, 3), (3, 4), (1, 1), (2, 5)):
+        peer.answer = offering(*offered)
+        with suppress(Conflict):
+            connecting.handshake(context, server_id)
+        seen.append(version(context))
+    assert seen == [1, 2, 2, 2, 1, 2]
+
+
+@pytest.mark.parametrize("before", [1, 2])
+@pytest.mark.parametrize("offered", [(3, 4), (3, 3), (2, 1), (0, 0)])
+def test_without_a_common_version_the_connection_stays_and_it_is_said_what_to_do(
+    context, peer, before, offered
+):
+    server_id = peers.add_server(context, apiversion=before)
+    peer.answer = offering(*offered)
+    with pytest.raises(Conflict, match=r"this site 1 to 2.*Bring the older of the two sites up to date"):
         connecting.handshake(context, server_id)
-    assert servers(context)[0].apiversion == 2
+    assert version(context) == before
+    assert peer.services == ["get_api_version"]
+
+
+@pytest.mark.parametrize(
+    "data", [[], {}, None, "2", {"minapiversion": 1}, {"minapiversion": "x", "maxapiversion": 2}]
+)
+def test_a_server_that_names_no_versions_changes_nothing(context, peer, data):
+    server_id = peers.add_server(context)
+    peer.answer = lambda url, posted: jsend.Success(data)
+    with pytest.raises(Conflict, match="did not say which versions"):
+        connecting.handshake(context, server_id)
+    assert version(context) == 2
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        jsend.Fail({"apiversion": "unsupported api version number"}),
+        PeerError("POST", "http://x", "timeout", "no answer in time"),
+    ],
+    ids=["refused", "down"],
+)
+def test_a_version_that_the_server_did_not_take_is_not_used(context, peer, refusal):
+    server_id = peers.add_server(context, apiversion=1)
+    offer = offering(1, 2)
+    peer.answer = lambda url, posted: (
+        refusal if posted["service"] == "update_api_version" else offer(url, posted)
+    )
+    with pytest.raises(PeerError):
+        connecting.handshake(context, server_id)
+    assert version(context) == 1
+    peer.answer = offer
+    assert connecting.handshake(context, server_id) == version(context) == 2
+
+
+def test_there_is_no_handshake_with_a_server_that_is_being_left(context, peer):
+    server_id = peers.add_server(context, state="leaving")
+    with pytest.raises(Conflict, match="leaving"):
+        connecting.handshake(context, server_id)
+    assert peer.calls == []
+
+
+def test_a_social_site_says_so(context, peer):
+    site = replace(context, settings=replace(context.settings, client_type="social"))
+    server_id = peers.add_server(context, apiversion=1)
+    peer.answer = offering(1, 2)
+    connecting.handshake(site, server_id)
+    assert {posted["clienttype"] for _, posted in peer.calls} == {"totarasocial"}
+
+
+@pytest.mark.parametrize(("lowest", "highest", "chosen"), [(1, 1, 1), (1, 2, 2), (1, 3, 2), (2, 5, 2)])
+def test_a_server_registers_with_the_highest_common_version(context, peer, secret, lowest, highest, chosen):
+    posted = form(secret, minapiversion=str(lowest), maxapiversion=str(highest))
+    assert answer(context, posted)["status"] == "success"
+    assert peer.calls[0][1]["apiversion"] == str(chosen)
+    assert version(context) == chosen

@@ -12,7 +12,9 @@ from support import peers, sites
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import connecting, services, signin
+from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import ServerSession, SignIn
+from tconnect_pyramid.plugins import Peer, PluginServices
 from tconnect_pyramid.protocol.forms import read_form, write_form
 from tconnect_pyramid.secretbox import digest, new_token
 
@@ -161,6 +163,73 @@ def test_a_server_ends_its_own_session_and_no_other(context, server_id):
     assert ask(context, "kill_sso_user", ssotoken=token) == SUCCESS
     assert not is_signed_in(context, mine)
     assert ask(context, "kill_sso_user", ssotoken=token) == SUCCESS
+
+
+def with_plugins(context, **services_by_name):
+    """The site with services of a plugin `local_shop`, in the client role, and one of the server role."""
+    offered = {("client", "local_shop", name): service for name, service in services_by_name.items()}
+    offered["server", "local_prices", "get_prices"] = lambda context, peer, form: 1
+    return replace(context, plugins=PluginServices(offered))
+
+
+def test_a_plugin_answers_servers_when_it_may(context, server_id):
+    asked = []
+
+    def echo(site, peer, form):
+        asked.append((site, peer, form))
+        return {"prices": [1, 2]}
+
+    site = with_plugins(context, get_prices=echo)
+    call = {"component": "local_shop", "page": "2"}
+    assert ask(site, "get_prices", **call) == error("invalid server service component: local_shop")
+    set_option(context, "client.plugin_services", "true")
+    assert ask(site, "GET_Prices", **call) == {"status": "success", "data": {"prices": [1, 2]}}
+    assert asked == [(site, Peer(server_id, peers.SERVERIDNUMBER, 2), {"page": "2"})]
+
+
+@pytest.mark.parametrize(
+    ("component", "service", "message"),
+    [
+        ("local_shop", "Get_Money", "invalid client service name: Get_Money"),
+        ("local_shop", "kill_sso_user", "invalid client service name: kill_sso_user"),
+        ("local_prices", "get_prices", "invalid server service component: local_prices"),
+        ("local_other", "get_prices", "invalid server service component: local_other"),
+        ("auth_connect", "get_prices", "invalid client service name: get_prices"),
+        ("", "get_prices", "invalid client service name: get_prices"),
+        ("Local_Shop", "get_prices", "invalid client service name: get_prices"),
+        ("totara_connect", "get_prices", "invalid server service component: totara_connect"),
+    ],
+)
+def test_a_plugin_offers_what_it_registered_and_no_more(context, server_id, component, service, message):
+    site = with_plugins(context, get_prices=lambda context, peer, form: 1)
+    set_option(context, "client.plugin_services", "true")
+    assert ask(site, service, component=component) == error(message)
+
+
+def test_a_plugin_may_refuse_and_its_faults_stay_in_the_log(context, server_id, caplog):
+    def refuse(context, peer, form):
+        raise Refused("too many", parameter="page")
+
+    def break_down(context, peer, form):
+        raise RuntimeError("secret plans")
+
+    site = with_plugins(
+        context, refuse=refuse, break_down=break_down, no_json=lambda context, peer, form: object()
+    )
+    set_option(context, "client.plugin_services", "true")
+    assert ask(site, "refuse", component="local_shop") == {"status": "fail", "data": {"page": "too many"}}
+    for service in ("break_down", "no_json"):
+        assert ask(site, service, component="local_shop") == error("internal error")
+    assert "secret plans" in caplog.text
+    assert peers.CLIENTSECRET not in caplog.text
+
+
+def test_a_plugin_answers_no_server_that_is_being_left(context, server_id):
+    site = with_plugins(context, get_prices=lambda context, peer, form: 1)
+    set_option(context, "client.plugin_services", "true")
+    with context.unit() as session:
+        session.get(peers.Server, server_id).state = "leaving"
+    assert ask(site, "get_prices", component="local_shop") == error("connect server is not active")
 
 
 def test_a_fault_of_our_own_is_an_error_without_detail(make_sqlite, caplog):
