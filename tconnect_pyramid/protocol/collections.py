@@ -14,7 +14,6 @@ from tconnect_pyramid.protocol.columns import (
     read_id,
     read_text,
     text,
-    unheard,
     write_record,
 )
 from tconnect_pyramid.protocol.values import canonical_int
@@ -100,9 +99,7 @@ _IDNUMBER = text("idnumber", _MAX_IDNUMBER)
 _DESCRIPTION: Mapping[Kind, Field] = {COHORT: text("description", None), COURSE: text("summary", None)}
 
 
-def write_cohort(
-    values: Mapping[str, object], member_ids: Iterable[int], *, warn: Warn = unheard
-) -> dict[str, object]:
+def write_cohort(values: Mapping[str, object], member_ids: Iterable[int], *, warn: Warn) -> dict[str, object]:
     """An audience with its members, its keys in the order of the wire.
 
     `values` are column values by the names of `COHORT_FIELDS`; what is absent gets the field's
@@ -112,9 +109,7 @@ def write_cohort(
     return _write("audience", COHORT_FIELDS, values, member_ids, warn)
 
 
-def write_course(
-    values: Mapping[str, object], member_ids: Iterable[int], *, warn: Warn = unheard
-) -> dict[str, object]:
+def write_course(values: Mapping[str, object], member_ids: Iterable[int], *, warn: Warn) -> dict[str, object]:
     """A course with its members; `values` by the names of `COURSE_FIELDS`, the rest as `write_cohort`."""
     return _write("course", COURSE_FIELDS, values, member_ids, warn)
 

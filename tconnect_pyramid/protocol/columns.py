@@ -49,10 +49,6 @@ def text(name: str, limit: int | None, default: str | None = "", *, whole: bool 
     return Field(name, "text", limit, default is None, default, whole)
 
 
-def unheard(_warning: str) -> None:
-    """For a caller that has nobody to warn."""
-
-
 def write_record(
     word: str, fields: Iterable[Field], values: Mapping[str, object], warn: Warn
 ) -> dict[str, object]:

@@ -21,7 +21,6 @@ from tconnect_pyramid.protocol.columns import (
     read_text_or_none,
     text,
     time,
-    unheard,
     write_record,
     write_value,
 )
@@ -113,7 +112,7 @@ _DATA = text("data", None, None)
 _VALUE = text("value", None, None)
 
 
-def write_framework(kind: Kind, values: Mapping[str, object], *, warn: Warn = unheard) -> dict[str, object]:
+def write_framework(kind: Kind, values: Mapping[str, object], *, warn: Warn) -> dict[str, object]:
     """A framework, its keys in the order of the wire.
 
     `values` by the names of `FRAMEWORK_FIELDS`; what is absent gets the field's default. `warn` is
@@ -128,7 +127,7 @@ def write_item(
     *,
     typeidnumber: str | None,
     custom_fields: Iterable[Mapping[str, object]],
-    warn: Warn = unheard,
+    warn: Warn,
 ) -> dict[str, object]:
     """An item, its keys in the order of the wire.
 

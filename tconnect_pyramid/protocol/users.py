@@ -19,7 +19,6 @@ from tconnect_pyramid.protocol.columns import (
     read_value,
     text,
     time,
-    unheard,
     write_record,
     write_value,
 )
@@ -131,7 +130,7 @@ def write_user(
     pictures: Mapping[str, str] | None = None,
     profile_fields: Iterable[Mapping[str, object]] | None = None,
     jobs: Iterable[Mapping[str, object]] | None = None,
-    warn: Warn = unheard,
+    warn: Warn,
 ) -> dict[str, object]:
     """The record of one user, its keys in the order of the wire.
 
@@ -178,7 +177,7 @@ def _usable_jobs(jobs: Iterable[Mapping[str, object]], person: str, warn: Warn) 
     return list(usable.values())
 
 
-def write_job(values: Mapping[str, object], *, warn: Warn = unheard) -> dict[str, object]:
+def write_job(values: Mapping[str, object], *, warn: Warn) -> dict[str, object]:
     """A job assignment for `write_user`, its keys in the order of the wire.
 
     `values` by the names of `JOB_FIELDS`; what is absent gets the field's default. `warn` and

@@ -196,7 +196,11 @@ def test_only_the_recorded_nulls_may_be_null() -> None:
         nullable = {field.name for field in fields if field.nullable}
         assert nullable == ({"timevalidfrom", "timevalidto"} if kind == "position" else set())
         empty = write_item(
-            kind, dict.fromkeys(nullable | {"description"}) | {"id": 1}, typeidnumber=None, custom_fields=[]
+            kind,
+            dict.fromkeys(nullable | {"description"}) | {"id": 1},
+            typeidnumber=None,
+            custom_fields=[],
+            warn=unheard,
         )
         assert {name for name, value in empty.items() if value is None} == nullable | {"typeidnumber"}
 
@@ -214,9 +218,9 @@ def test_custom_values_are_sent_as_they_are_kept() -> None:
 @pytest.mark.parametrize("values", [{}, {"id": None}, {"id": 0}, {"id": "x"}])
 def test_what_has_no_id_is_not_written(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="position framework needs an id above 0"):
-        write_framework("position", values)
+        write_framework("position", values, warn=unheard)
     with pytest.raises(ValueError, match="organisation needs an id above 0"):
-        write_item("organisation", values, typeidnumber=None, custom_fields=[])
+        write_item("organisation", values, typeidnumber=None, custom_fields=[], warn=unheard)
 
 
 # --- reading a reply ------------------------------------------------------------------------------
