@@ -24,7 +24,7 @@ from tconnect_pyramid.cli.output import (
     working,
 )
 from tconnect_pyramid.cli.user import account_rows
-from tconnect_pyramid.client import connecting, runs, servers
+from tconnect_pyramid.client import connecting, leaving, runs, servers
 from tconnect_pyramid.client.servers import ServerView
 from tconnect_pyramid.client.signin import refresh_person
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
@@ -147,6 +147,61 @@ def edit(site: Site, server: str, comment: str) -> Answer:
     return Answer(row, described(row))
 
 
+@command(server, "leave")
+@click.argument("server")
+@click.option(
+    "--accounts",
+    type=click.Choice(["keep", "suspend", "delete"]),
+    help="What becomes of the people who came from it; administrators and protected accounts are always kept.",
+)
+@click.option(
+    "--new-auth",
+    type=click.Choice(["manual", "nologin"]),
+    default="manual",
+    show_default=True,
+    help="By what they log in from then on: a password kept here, or nothing.",
+)
+@click.option("--force", is_flag=True, help="End it here even if the server does not confirm.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def leave(
+    site: Site,
+    server: str,
+    accounts: leaving.Choice | None,
+    new_auth: leaving.NewAuth,
+    force: bool,
+    dry_run: bool,
+) -> Answer:
+    """End the connection with a server for good: what came from it becomes this site's own.
+
+    People are signed out. Status 1 while the server has not confirmed; it is asked again every hour, or by this
+    command (--accounts is not needed again).
+    """
+    context = site.migrated()
+    with context.reading() as session:
+        found = servers.find_server(session, server)
+        is_new = found.state != servers.LEAVING
+        if is_new and accounts is None:
+            raise click.UsageError("Say what becomes of its people: --accounts keep, suspend or delete.")
+        planned = leaving.preview(session, context, found.id, accounts) if accounts and is_new else None
+    if dry_run:
+        would = "left" if is_new else "asked again to let this site go"
+        left = leaving.Left(False, False, f"{found.name} would be {would}.", planned)
+    else:
+        with working(f"Leaving {found.name}"):
+            left = leaving.leave(
+                context, found.id, accounts=accounts, new_auth=new_auth, force=force, actor=ACTOR
+            )
+    state = found.state if dry_run else "left" if left.ended else servers.LEAVING
+    document = {
+        **asdict(found),
+        "state": state,
+        "confirmed": left.confirmed,
+        "message": left.message,
+        **({} if left.effect is None else {"accounts": left.accounts, **asdict(left.effect)}),
+    }
+    return Answer(document, _left(left), DONE if dry_run or left.ended else FAILED)
+
+
 @command(client, "sync")
 @click.argument("kind", type=click.Choice([HANDSHAKE, *KINDS, ALL]), default=ALL)
 @click.option("--server", "who", metavar="SERVER", help="Only from this server.")
@@ -260,6 +315,23 @@ def _status(session: Session, context: Context) -> Answer:
         "servers": len(servers.list_servers(session)),
     }
     return Answer(document, described(document))
+
+
+def _left(left: leaving.Left) -> str:
+    lines = [left.message]
+    effect = left.effect
+    if effect is not None:
+        lines.append(
+            f"Accounts: {effect.kept} kept, {effect.suspended} suspended, {effect.deleted} deleted. "
+            f"Sign-ins ended: {effect.sign_ins}."
+        )
+        lines.append(
+            f"This site's own from now on: {effect.audiences} audiences or groups, {effect.positions} positions, "
+            f"{effect.organisations} organisations."
+        )
+        if effect.spared:
+            lines.append(f"Kept as administrators or protected accounts: {', '.join(effect.spared)}.")
+    return "\n".join(line for line in lines if line)
 
 
 def _servers(context: Context, who: str | None) -> list[ServerView]:

@@ -17,6 +17,7 @@ from tconnect_pyramid.cli.base import command
 from tconnect_pyramid.cli.config import CannotStart, Site
 from tconnect_pyramid.cli.output import DONE, FAILED, Answer, moment, working
 from tconnect_pyramid.client.connecting import CLIENT_TYPES
+from tconnect_pyramid.client.servers import LEAVING
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import ConfigurationProblem, PeerError
 from tconnect_pyramid.models import Client, Notice, Server
@@ -51,8 +52,8 @@ REMEDIES = {
     "json": "see what answers at the peer's address: no Totara Connect site does",
 }
 _ENDED_THERE = (
-    "the server has ended the connection; its people stay here as they are, and this version cannot leave a "
-    "server to connect to it anew"
+    "the server has ended the connection: leave it here too, with `tconnect client server leave`; after that the "
+    "two sites can be connected anew"
 )
 REFUSALS = {
     "invalid server secret or idnumber": _ENDED_THERE,
@@ -232,9 +233,19 @@ def _peers(context: Context) -> Iterator[Check]:
         servers = session.execute(
             select(Server.id, Server.name, Server.url).where(Server.state == "active").order_by(Server.id)
         ).all()
+        leaving = session.execute(
+            select(Server.id, Server.name).where(Server.state == LEAVING).order_by(Server.id)
+        ).all()
         clients = session.execute(
             select(Client.id, Client.name, Client.url).where(Client.state == "active").order_by(Client.id)
         ).all()
+    for id_, name in leaving:
+        yield Check(
+            f"server {name}",
+            "warning",
+            "this site has left it, and it has not confirmed yet",
+            f"run `tconnect client server leave {id_}`, with --force when the server is gone for good",
+        )
     for id_, name, url in servers:
         yield _peer(f"server {name}", url, partial(_ask_server, context, id_))
     for id_, name, url in clients:
