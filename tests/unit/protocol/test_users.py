@@ -143,7 +143,7 @@ def test_the_recorded_tombstone_is_the_same_in_both_services(recording: Callable
     raw = recorded_people("get_users.edge", recording)[-1]
     record = read_user(raw)
     assert record.deleted
-    full = {"jobs": [write_job({"id": 1, "idnumber": "1"})], "profile_fields": []}
+    full: dict[str, Any] = {"jobs": [write_job({"id": 1, "idnumber": "1"})], "profile_fields": []}
     for version in (1, 2):
         assert json.dumps(write_user(record.values, version=version, **full)) == json.dumps(raw)
         single = write_user(record.values, version=version, pictures={"f1.png": "aGk="}, **full)
