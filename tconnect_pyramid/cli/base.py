@@ -16,6 +16,8 @@ from tconnect_pyramid.errors import InvalidInput, NotFound, TConnectError
 
 JSON = "--json"
 FROM_STDIN = "-"
+NONE = "none"
+"""What is written where nothing is wanted."""
 ACTOR = "command"
 """Who did it, in the audit trail."""
 

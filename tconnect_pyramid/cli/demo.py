@@ -23,16 +23,17 @@ def demo() -> None:
     type=click.IntRange(0, 1_000_000),
     default=20,
     show_default=True,
-    help="How many people; 0 makes the administrator only.",
+    help="How many people; 0 makes the administrator, the types and the custom fields only.",
 )
 def seed(site: Site, people: int) -> Answer:
-    """Fill a development site with people, audiences and courses; what is there already stays as it is."""
+    """Fill a development site with people and all that belongs to them; what is there already stays as it is."""
     context = site.migrated()
     with working("Adding sample people"):
         seeded = samples.seed(context, people=people)
+    added = {name: number for name, number in asdict(seeded).items() if number}
     made = (
-        f"Added {seeded.people} people, {seeded.audiences} audiences and {seeded.courses} courses."
-        if seeded.people or seeded.audiences or seeded.courses
+        f"Added: {', '.join(f'{number} {name}' for name, number in added.items())}."
+        if added
         else "Everything was there already."
     )
     who = f"Administrator: {samples.ADMIN_USER}, password {samples.SAMPLE_PASSWORD}"

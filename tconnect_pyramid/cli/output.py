@@ -21,7 +21,17 @@ HELD = 3
 Row = Mapping[str, object]
 
 MOMENTS = frozenset(
-    {"timecreated", "timemodified", "firstaccess", "lastaccess", "lastlogin", "currentlogin", "started"}
+    {
+        "timecreated",
+        "timemodified",
+        "firstaccess",
+        "lastaccess",
+        "lastlogin",
+        "currentlogin",
+        "started",
+        "startdate",
+        "enddate",
+    }
 )
 """Names of values that are points in time."""
 
@@ -91,7 +101,7 @@ def cell(value: object) -> str:
         case list() | tuple():
             return " ".join(cell(each) for each in value) or "-"
         case dict():
-            return clean(json.dumps(value, ensure_ascii=False))
+            return clean(json.dumps(value, ensure_ascii=False)) if value else "-"
         case _:
             return clean(str(value))
 

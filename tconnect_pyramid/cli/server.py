@@ -10,11 +10,18 @@ import click
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.cli.base import ACTOR, command, secret
+from tconnect_pyramid.cli.base import ACTOR, NONE, command, secret
 from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import Answer, Row, Rows, described, working
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import audiences, courses
+from tconnect_pyramid.directory.hierarchies import (
+    HIERARCHIES,
+    ORGANISATIONS,
+    POSITIONS,
+    Hierarchy,
+    find_framework,
+)
 from tconnect_pyramid.models import ClientSession
 from tconnect_pyramid.server import clients
 from tconnect_pyramid.server.clients import ClientView, ClientWishes
@@ -28,10 +35,11 @@ COLUMNS = (
     ("Restricted to", "restrict_to"),
     ("Audiences", "audiences"),
     ("Courses", "courses"),
+    ("Position frameworks", "position_frameworks"),
+    ("Organisation frameworks", "organisation_frameworks"),
     ("Version", "apiversion"),
     ("Idnumber", "idnumber"),
 )
-NONE = "none"
 
 
 @click.group()
@@ -77,7 +85,7 @@ def list_(site: Site, deleted: bool) -> Answer:
 def _choices(*, adding: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options of `add` and of `edit`, which leaves alone what is not given."""
     unsaid = False if adding else None
-    options = [
+    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
         click.option("--name", required=adding, help="What people are shown as its name."),
         click.option("--url", required=adding, help="Its address, as its own ini file says it."),
         click.option(
@@ -109,6 +117,22 @@ def _choices(*, adding: bool) -> Callable[[Callable[..., Any]], Callable[..., An
             default=unsaid,
             help="Whether each course that is made later is added.",
         ),
+        *(_framework_option(hierarchy, adding=adding) for hierarchy in HIERARCHIES.values()),
+        click.option(
+            "--profile-fields/--no-profile-fields",
+            default=True if adding else None,
+            help="Whether people are sent with their custom profile fields.",
+        ),
+        click.option(
+            "--jobs/--no-jobs",
+            default=True if adding else None,
+            help="Whether people are sent with their job assignments.",
+        ),
+        click.option(
+            "--plugin-services/--no-plugin-services",
+            default=unsaid,
+            help="Whether the client may call services that plugins have added to this site.",
+        ),
         click.option("--comment", help="A note for administrators of this server."),
     ]
 
@@ -118,6 +142,18 @@ def _choices(*, adding: bool) -> Callable[[Callable[..., Any]], Callable[..., An
         return function
 
     return decorate
+
+
+def _framework_option(
+    hierarchy: Hierarchy, *, adding: bool
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        f"--{hierarchy.word}-framework",
+        multiple=True,
+        metavar="FRAMEWORK",
+        help=f"A framework of {hierarchy.plural} to synchronise; may be repeated"
+        f"{'' if adding else f'; {NONE} clears the list'}.",
+    )
 
 
 @command(client, "add")
@@ -208,23 +244,41 @@ def _wishes_of(view: ClientView) -> ClientWishes:
         add_new_courses=view.add_new_courses,
         audiences=view.audiences,
         courses=view.courses,
+        profile_fields=view.profile_fields,
+        jobs=view.jobs,
+        plugin_services=view.plugin_services,
+        position_frameworks=view.position_frameworks,
+        organisation_frameworks=view.organisation_frameworks,
         comment=view.comment,
     )
 
 
 def _wishes(session: Session, before: ClientWishes, given: dict[str, Any]) -> ClientWishes:
     restrict_to = given.pop("restrict_to")
-    named_audiences: Sequence[str] = given.pop("audience")
-    named_courses: Sequence[str] = given.pop("course")
+    named_audiences = _named(given.pop("audience"), lambda who: audiences.find_audience(session, who).id)
+    named_courses = _named(given.pop("course"), lambda who: courses.find_course(session, who).id)
+    named_positions = _named(
+        given.pop("position_framework"), lambda who: find_framework(session, POSITIONS, who).id
+    )
+    named_organisations = _named(
+        given.pop("organisation_framework"), lambda who: find_framework(session, ORGANISATIONS, who).id
+    )
     wishes = replace(before, **{name: value for name, value in given.items() if value is not None})
     if restrict_to == NONE:
         wishes = replace(wishes, restrict_audience_id=None)
     elif restrict_to is not None:
         wishes = replace(wishes, restrict_audience_id=audiences.find_audience(session, restrict_to).id)
-    if named_audiences:
-        found = [audiences.find_audience(session, who).id for who in named_audiences if who != NONE]
-        wishes = replace(wishes, audiences=tuple(found))
-    if named_courses:
-        found = [courses.find_course(session, who).id for who in named_courses if who != NONE]
-        wishes = replace(wishes, courses=tuple(found))
-    return wishes
+    return replace(
+        wishes,
+        audiences=wishes.audiences if named_audiences is None else named_audiences,
+        courses=wishes.courses if named_courses is None else named_courses,
+        position_frameworks=wishes.position_frameworks if named_positions is None else named_positions,
+        organisation_frameworks=(
+            wishes.organisation_frameworks if named_organisations is None else named_organisations
+        ),
+    )
+
+
+def _named(words: Sequence[str], find: Callable[[str], int]) -> tuple[int, ...] | None:
+    """The ids of what was named, none for `none`; None where nothing was said."""
+    return tuple(find(word) for word in words if word != NONE) if words else None

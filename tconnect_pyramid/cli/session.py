@@ -22,6 +22,7 @@ from tconnect_pyramid.models import Client, ClientSession, Server, ServerSession
 COLUMNS = (
     ("Id", "id"),
     ("Who", "username"),
+    ("Acted by", "administrator"),
     ("Since (UTC)", "since"),
     ("Last seen (UTC)", "seen"),
     ("Came from", "server"),
@@ -44,7 +45,18 @@ def list_(site: Site, who: str | None) -> Answer:
         if who is not None:
             statement = statement.where(SignIn.account_key == context.accounts.find(reading, who).key)
         rows = _rows(reading, context, list(reading.scalars(statement)))
-    shown = [{**row, "since": moment(row["timecreated"]), "seen": moment(row["last_seen"])} for row in rows]
+        names = context.accounts.fetch(
+            reading, [row["acted_by"] for row in rows if row["acted_by"]], ("username",)
+        )
+    shown = [
+        {
+            **row,
+            "administrator": names.get(row["acted_by"], {}).get("username"),
+            "since": moment(row["timecreated"]),
+            "seen": moment(row["last_seen"]),
+        }
+        for row in rows
+    ]
     return Answer(rows, Rows(COLUMNS, shown, "Nobody is signed in."))
 
 
@@ -110,6 +122,7 @@ def _rows(reading: Session, context: Context, signins: list[SignIn]) -> list[dic
             "id": row.id,
             "account": row.account_key,
             "username": names.get(row.account_key, {}).get("username", ""),
+            "acted_by": row.acted_by,
             "timecreated": row.timecreated,
             "last_seen": row.last_seen,
             "server": came_from.get(row.id),

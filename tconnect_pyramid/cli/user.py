@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import people
-from tconnect_pyramid.cli.base import ACTOR, assignments, command, secret
+from tconnect_pyramid.cli.base import ACTOR, NONE, assignments, command, secret
 from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import Answer, Row, Rows, described, say
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.directory.accounts import BATCH, AccountView, in_batches
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
+from tconnect_pyramid.directory.pictures import MOST_UPLOADED
 from tconnect_pyramid.models import Link, Server
 
 COLUMNS = (
@@ -30,6 +32,8 @@ COLUMNS = (
     ("Deleted", "deleted"),
     ("Admin", "admin"),
 )
+PROFILE_FIELD = "profile_field_"
+"""What the name of a custom profile field begins with among the fields of an account."""
 
 
 @click.group()
@@ -57,7 +61,7 @@ def show(site: Site, who: str) -> Answer:
         kept = context.accounts.fetch(
             session, [person.key], [name for name in STANDARD_FIELDS if name not in {"password", *row}]
         )
-    document = {**row, **kept[person.key]}
+        document = {**row, **kept[person.key], **_belongings(session, context, person.key)}
     return Answer(document, described(document))
 
 
@@ -103,13 +107,37 @@ def add(
 def edit(site: Site, who: str, changes: tuple[str, ...]) -> Answer:
     """Change fields of an account: firstname, lastname, email, idnumber, city, country, lang and so on.
 
-    Fields of a person who came from a server are changed there.
+    Custom profile fields are written profile_field_SHORTNAME=VALUE, dates as 2024-05-31; an empty value takes
+    one away. Fields of a person who came from a server are changed there.
     """
     wanted = assignments(changes)
+    custom = {name: wanted.pop(name) for name in list(wanted) if name.startswith(PROFILE_FIELD)}
     context = site.migrated()
     with context.unit() as session:
         person = context.accounts.find(session, who)
-        return _one(session, people.edit_person(session, context, person.key, wanted, actor=ACTOR))
+        if wanted:
+            person = people.edit_person(session, context, person.key, wanted, actor=ACTOR)
+        for name, text in custom.items():
+            people.set_profile_value(
+                session, context, person.key, name.removeprefix(PROFILE_FIELD), text, actor=ACTOR
+            )
+        return _whole(session, context, person)
+
+
+@command(user, "picture")
+@click.argument("who")
+@click.argument("file", metavar=f"FILE|{NONE}")
+def picture(site: Site, who: str, file: str) -> Answer:
+    """Give a person a picture, cut from the middle of a PNG, JPEG, WebP or GIF; or take it away."""
+    image = None if file == NONE else _read(file)
+    context = site.migrated()
+    with context.unit() as session:
+        person = context.accounts.find(session, who)
+        if image is None:
+            people.remove_picture(session, context, person.key, actor=ACTOR)
+        else:
+            people.set_picture(session, context, person.key, image, actor=ACTOR)
+        return _whole(session, context, person)
 
 
 @command(user, "password")
@@ -216,6 +244,26 @@ def _everybody(session: Session, context: Context) -> Iterable[AccountView]:
     while page := context.accounts.page(session, after=after, limit=BATCH, deleted=True):
         yield from page
         after = page[-1].key
+
+
+def _read(file: str) -> bytes:
+    try:
+        with Path(file).open("rb") as opened:
+            # One byte more than is possible, so that too large a file is told as such and not read whole.
+            return opened.read(MOST_UPLOADED + 1)
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _belongings(session: Session, context: Context, key: int) -> Row:
+    found = people.belongings(session, context, key)
+    return {"fields": found.fields, "picture": found.picture, "pictures": list(found.pictures)}
+
+
+def _whole(session: Session, context: Context, person: AccountView) -> Answer:
+    (row,) = account_rows(session, [person])
+    document = {**row, **_belongings(session, context, person.key)}
+    return Answer(document, described(document))
 
 
 def _one(session: Session, person: AccountView) -> Answer:

@@ -18,12 +18,14 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import click
 import pytest
+from alembic import command
 from click.testing import CliRunner
+from PIL import Image
 from pyramid.paster import get_app
 from sqlalchemy import create_engine, text, update
 from support import databases
 
-from tconnect_pyramid import context_of
+from tconnect_pyramid import context_of, schema
 from tconnect_pyramid.cli import main
 from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.models import Account, Client, ClientSession, Notice, SignIn
@@ -93,9 +95,9 @@ def as_typed(parameter):
     return " ".join(parameter) if isinstance(parameter, list | tuple) else str(parameter)
 
 
-def leaves(command, words=()):
-    if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+def leaves(node, words=()):
+    if isinstance(node, click.Group):
+        for name, child in node.commands.items():
             yield from leaves(child, (*words, name))
     else:
         yield words
@@ -104,10 +106,17 @@ def leaves(command, words=()):
 def test_there_is_every_command_of_the_design():
     expected = """
         db upgrade, db check, demo seed, doctor, settings list, settings get, settings set, user list,
-        user show, user add, user edit, user password, user suspend, user unsuspend, user delete, user admin,
+        user show, user add, user edit, user picture, user password, user suspend, user unsuspend, user delete, user admin,
         audience list, audience add, audience edit, audience delete, audience add-member,
         audience remove-member, group list, course list, course add, course edit, course delete, course enrol,
-        course unenrol, server enable, server disable, server status, server client list, server client add,
+        course unenrol, position list, position add, position edit, position move, position delete,
+        position add-framework, position edit-framework, position move-framework, position delete-framework,
+        position list-types, position add-type, position delete-type, position add-field,
+        position delete-field, organisation list, organisation add, organisation edit, organisation move,
+        organisation delete, organisation add-framework, organisation edit-framework,
+        organisation move-framework, organisation delete-framework, organisation list-types,
+        organisation add-type, organisation delete-type, organisation add-field, organisation delete-field,
+        job list, job add, job edit, job move, job delete, field list, field add, field delete, server enable, server disable, server status, server client list, server client add,
         server client edit, server client remove, client enable, client disable, client status,
         client connect, client server list, client server edit, client sync, client run list, client run show,
         client run approve, client run reject, client person sync, session list, session end, schedule,
@@ -222,6 +231,21 @@ def test_upgrading_twice_changes_nothing(empty):
     assert re.fullmatch(r"[0-9a-f]{40}", before)
 
 
+def test_a_site_of_the_first_version_is_upgraded_and_keeps_its_people(empty, tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/main.sqlite")
+    with engine.begin() as connection:
+        command.upgrade(schema.alembic_config(connection), "0001")
+        connection.execute(text("INSERT INTO tconnect_account (username) VALUES ('maja')"))
+    engine.dispose()
+
+    assert "`tconnect db upgrade`" in empty("user", "list", status=1).stderr
+    upgraded = empty.json("db", "upgrade")
+
+    assert (upgraded["before"], upgraded["changed"]) == ("0001", True)
+    assert [person["username"] for person in empty.json("user", "list")] == ["maja"]
+    assert empty.json("db", "check")["agree"]
+
+
 def test_without_tables_the_remedy_is_named(empty):
     for words in (
         ("user", "list"),
@@ -235,7 +259,7 @@ def test_without_tables_the_remedy_is_named(empty):
     assert empty.json("db", "check", status=1) == {
         "agree": False,
         "version": None,
-        "needed": "0001",
+        "needed": "0002",
         "differences": [],
     }
     checks = {check["name"]: check for check in empty.json("doctor", status=1)["checks"]}
@@ -519,34 +543,282 @@ def test_sets_refuse_what_they_cannot_hold(site, words, status):
     assert site.json(*words, status=status)["error"]
 
 
+# --- positions, organisations, jobs, custom fields, pictures ---------------------------------------------
+
+
+@pytest.mark.parametrize("noun", ["position", "organisation"])
+def test_frameworks_trees_and_types_are_kept(site, noun):
+    framework = site.json(noun, "add-framework", "Yrken", "--idnumber", "work")
+    assert framework == {
+        "id": 1,
+        "server": None,
+        "remote_id": None,
+        "idnumber": "work",
+        "fullname": "Yrken",
+        "sortorder": 1,
+    }
+    site(noun, "add-framework", "Other", "--idnumber", "other")
+    assert site.json(noun, "move-framework", "other", 1)["sortorder"] == 1
+    assert site.json(noun, "edit-framework", 1, "fullname=Arbete")["fullname"] == "Arbete"
+    assert [row["idnumber"] for row in site.json(noun, "list", "--frameworks")] == ["other", "work"]
+    assert site.json(noun, "add-type", "Grade", "--idnumber", "grade")["fields"] == []
+    added = site.json(noun, "add-field", "grade", "since", "--name", "Since", "--datatype", "datetime")
+    assert (added["shortname"], added["datatype"]) == ("since", "datetime")
+    site(noun, "add-field", "grade", "level", "--datatype", "text")
+    assert [field["shortname"] for field in site.json(noun, "list-types")[0]["fields"]] == ["since", "level"]
+    assert "since (datetime)" in site(noun, "list-types").stdout
+
+    boss = site.json(
+        *(noun, "add", "Chef", "--framework", "work", "--idnumber", "boss", "--short-name", "C"),
+        *("--type", "grade", "--field", "since=2024-05-31", "--field", "level=a=b"),
+    )
+    assert boss == {
+        "id": 1,
+        "server": None,
+        "remote_id": None,
+        "framework": 1,
+        "parent": None,
+        "idnumber": "boss",
+        "fullname": "Chef",
+        "shortname": "C",
+        "path": "/1",
+        "depth": 1,
+        "sortthread": "01",
+        "type": "grade",
+        "fields": {"since": "1717113600", "level": "a=b"},
+    }
+    below = site.json(noun, "add", "Under", "--parent", "boss")
+    assert (below["framework"], below["parent"], below["depth"], below["path"]) == (1, 1, 2, "/1/2")
+    assert site.json(noun, "edit", 2, "idnumber=u", "type=grade", "--field", "level=1")["fields"] == {
+        "level": "1"
+    }
+    assert site.json(noun, "edit", "u", "--field", "level=")["fields"] == {}
+    assert "Under" in site(noun, "list").stdout
+
+    assert site.json(noun, "move", "u", "--parent", "none")["sortthread"] == "02"
+    assert site.json(noun, "move", "u", "--before", "boss")["sortthread"] == "01"
+    site(noun, "move", "boss", "--parent", "u")
+    moved = site.json(noun, "move", "u", "--framework", "other")
+    assert (moved["framework"], moved["parent"]) == (2, None)
+    assert [(row["id"], row["framework"], row["depth"]) for row in site.json(noun, "list")] == [
+        (2, 2, 1),
+        (1, 2, 2),
+    ]
+    assert site.json(noun, "list", "--framework", "work") == []
+
+    assert site.json(noun, "delete-field", "grade", "level")["shortname"] == "level"
+    assert site.json(noun, "delete-type", "grade")["idnumber"] == "grade"
+    assert {row["type"] for row in site.json(noun, "list")} == {None}
+    assert site.json(noun, "delete", "u")["id"] == 2
+    assert site.json(noun, "list") == []
+    assert site.json(noun, "delete-framework", "other")["id"] == 2
+    assert [row["idnumber"] for row in site.json(noun, "list", "--frameworks")] == ["work"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["add", "X"], 2, "--framework or --parent"),
+        (["add", "X", "--framework", "nowhere"], 2, "nowhere"),
+        (["add", "X", "--framework", "other", "--parent", "boss"], 2, "another framework"),
+        (["add", "X", "--parent", "boss", "--field", "level=1"], 2, "level"),
+        (["add", "X", "--parent", "boss", "--idnumber", "boss"], 1, "boss"),
+        (["edit", "boss"], 2, "FIELD=VALUE"),
+        (["edit", "boss", "colour=red"], 2, "colour"),
+        (["move", "boss"], 2, "Say where to"),
+        (["move", "boss", "--parent", "boss"], 2, "below"),
+        (["move-framework", "work", "0"], 2, "x>=1"),
+        (["delete", "nobody"], 2, "nobody"),
+        (["list", "--frameworks", "--framework", "work"], 2, "contradict"),
+        (["add-type", "T"], 2, "--idnumber"),
+        (["add-field", "nowhere", "x", "--datatype", "text"], 2, "nowhere"),
+        (["add-field", "grade", "x", "--datatype", "colour"], 2, "colour"),
+        (["delete-field", "grade", "x"], 2, "no field"),
+    ],
+    ids=as_typed,
+)
+def test_trees_refuse_what_they_cannot_hold(site, words, status, said):
+    site("position", "add-framework", "Work", "--idnumber", "work")
+    site("position", "add-framework", "Other", "--idnumber", "other")
+    site("position", "add-type", "Grade", "--idnumber", "grade")
+    site("position", "add", "Boss", "--framework", "work", "--idnumber", "boss")
+
+    assert said in site.json("position", *words, status=status)["error"]
+    assert len(site.json("position", "list")) == 1
+
+
+def test_jobs_are_kept(site):
+    for name in ("ana", "bo"):
+        site("user", "add", name, "--no-password")
+    for noun in ("position", "organisation"):
+        site(noun, "add-framework", "F", "--idnumber", "f")
+        site(noun, "add", "Chef", "--framework", "f", "--idnumber", "chef")
+
+    added = site.json(
+        *("job", "add", "ana", "--idnumber", "j1", "--fullname", "Köket", "--short-name", "K"),
+        *("--position", "chef", "--organisation", 1, "--start", "2024-05-31", "--end", "2025-05-31"),
+    )
+    assert added == {
+        "id": 1,
+        "account": 1,
+        "server": None,
+        "remote_id": None,
+        "idnumber": "j1",
+        "fullname": "Köket",
+        "shortname": "K",
+        "position": 1,
+        "organisation": 1,
+        "startdate": 1717113600,
+        "enddate": 1748649600,
+        "sortorder": 1,
+    }
+    site("job", "add", "ana", "--idnumber", "j2")
+    site("job", "add", "bo", "--idnumber", "j1")
+    assert site.json("job", "move", "j2", 1)["sortorder"] == 1
+    assert [(row["id"], row["sortorder"]) for row in site.json("job", "list", "ana")] == [(2, 1), (1, 2)]
+    assert "2024-05-31 00:00:00" in site("job", "list").stdout
+
+    assert "Several" in site.json("job", "edit", "j1", "fullname=X", status=2)["error"]
+    edited = site.json("job", "edit", "j1", "--of", "ana", "fullname=", "position=none", "enddate=")
+    assert (edited["fullname"], edited["position"], edited["organisation"]) == (None, None, 1)
+    assert (edited["startdate"], edited["enddate"]) == (1717113600, None)
+    assert site.json("job", "delete", "j1", "--of", "bo")["account"] == 2
+    assert [row["id"] for row in site.json("job", "list")] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["add", "ana"], 2),
+        (["add", "nobody", "--idnumber", "x"], 2),
+        (["add", "ana", "--idnumber", ""], 2),
+        (["add", "ana", "--idnumber", "j1"], 1),
+        (["add", "ana", "--idnumber", "x", "--position", "nowhere"], 2),
+        (["add", "ana", "--idnumber", "x", "--start", "soon"], 2),
+        (["add", "ana", "--idnumber", "x", "--start", "2025-01-01", "--end", "2024-01-01"], 2),
+        (["edit", "j1", "sortorder=3"], 2),
+        (["move", "j1", "0"], 2),
+        (["delete", "nothing"], 2),
+    ],
+    ids=as_typed,
+)
+def test_jobs_refuse_what_they_cannot_hold(site, words, status):
+    site("user", "add", "ana", "--no-password")
+    site("job", "add", "ana", "--idnumber", "j1")
+
+    assert site.json("job", *words, status=status)["error"]
+    assert len(site.json("job", "list")) == 1
+
+
+def test_custom_profile_fields_are_kept_and_filled(site):
+    site("user", "add", "ana", "--no-password", "--first-name", "Ana")
+    added = site.json(
+        "field", "add", "food", "--name", "Mat", "--type", "menu", *("--choice", "å", "--choice", "ö")
+    )
+    assert added == {
+        "id": 1,
+        "shortname": "food",
+        "name": "Mat",
+        "datatype": "menu",
+        "choices": ["å", "ö"],
+        "sortorder": 1,
+    }
+    site("field", "add", "born", "--type", "date")
+    assert [row["shortname"] for row in site.json("field", "list")] == ["food", "born"]
+
+    edited = site.json(
+        *("user", "edit", "ana", "profile_field_food=ö", "firstname=Anna", "profile_field_born=2000-01-01")
+    )
+    assert (edited["firstname"], edited["fields"]) == ("Anna", {"food": "ö", "born": "946684800"})
+    assert site.json("user", "show", "ana")["fields"] == edited["fields"]
+    assert site.json("user", "edit", "ana", "profile_field_food=")["fields"] == {"born": "946684800"}
+    for wrong in ("profile_field_food=x", "profile_field_none=1", "profile_field_born=soon"):
+        assert site.json("user", "edit", "ana", "firstname=Not", wrong, status=2)["error"]
+    assert site.json("user", "show", "ana")["firstname"] == "Anna", "all or nothing"
+
+    assert site.json("field", "delete", "born")["shortname"] == "born"
+    assert site.json("user", "show", "ana")["fields"] == {}
+    for wrong in (["add", "food", "--type", "text"], ["add", "x", "--type", "menu"], ["delete", "x"]):
+        assert site.json("field", *wrong, status=1 if "food" in wrong else 2)["error"]
+
+
+def test_a_picture_is_given_and_taken_away(site, tmp_path):
+    site("user", "add", "ana", "--no-password")
+    image, text_file = tmp_path / "wide.png", tmp_path / "notes.png"
+    Image.new("RGB", (300, 200), "teal").save(image)
+    text_file.write_text("no image", encoding="utf-8")
+
+    given = site.json("user", "picture", "ana", image)
+    assert given["pictures"] == ["f1.png", "f2.png", "f3.png"]
+    assert given["picture"] > 0
+    shown = site.json("user", "show", "ana")
+    assert (shown["picture"], shown["pictures"]) == (given["picture"], given["pictures"])
+    for wrong in (text_file, tmp_path / "missing.png", tmp_path):
+        assert site.json("user", "picture", "ana", wrong, status=2)["error"]
+    taken = site.json("user", "picture", "ana", "none")
+    assert (taken["picture"], taken["pictures"]) == (0, [])
+
+
 # --- sample people ------------------------------------------------------------------------------------
 
 
 def test_sample_people_are_added_once(site):
     first = site.json("demo", "seed")
-    lists = (("user", "list"), ("audience", "list", "--members"), ("course", "list", "--members"))
+    lists = (
+        *(("user", "list"), ("audience", "list", "--members"), ("course", "list", "--members")),
+        *((noun, "list", *more) for noun in ("position", "organisation") for more in ((), ("--frameworks",))),
+        *(("job", "list"), ("field", "list"), ("user", "show", first["user"])),
+    )
     before = [site.json(*words) for words in lists]
     second = site.json("demo", "seed")
-    after = [site.json(*words) for words in lists]
 
     assert (first["people"], first["audiences"], first["courses"]) == (21, 2, 3)
-    assert (second["people"], second["audiences"], second["courses"]) == (0, 0, 0)
-    assert before == after
-    people, audiences, courses = after
+    named = ("people", "audiences", "courses", "positions", "organisations", "jobs", "fields", "pictures")
+    assert [second[name] for name in named] == [0] * 8
+    assert "Everything was there" in site("demo", "seed").stdout
+    assert [site.json(*words) for words in lists] == before
+    people, audiences, courses = before[:3]
     assert [len(people), len(audiences), len(courses)] == [21, 2, 3]
     assert [person["username"] for person in people if person["admin"]] == [first["administrator"]]
     assert first["user"] in {person["username"] for person in people}
     assert any(not person["lastname"].isascii() for person in people)
     assert all(audience["members"] for audience in audiences)
     assert all(course["members"] for course in courses)
-    site("user", "show", first["user"])
+
+
+def test_sample_people_have_all_that_people_can_have(site):
+    seeded = site.json("demo", "seed")
+
+    for noun in ("position", "organisation"):
+        items = site.json(noun, "list")
+        assert len(items) == seeded[f"{noun}s"]
+        frameworks = [row["id"] for row in site.json(noun, "list", "--frameworks")]
+        deepest = {
+            each: max(row["depth"] for row in items if row["framework"] == each) for each in frameworks
+        }
+        assert list(deepest.values()) == [3, 3]
+        assert any(row["fields"] for row in items)
+        assert {row["type"] for row in items} == {None, site.json(noun, "list-types")[0]["idnumber"]}
+    jobs = site.json("job", "list")
+    assert len(jobs) == seeded["jobs"]
+    assert len({job["account"] for job in jobs}) == 20 < len(jobs)
+    assert all(job["position"] and job["organisation"] and job["startdate"] for job in jobs)
+    fields = {field["datatype"]: field["shortname"] for field in site.json("field", "list")}
+    assert set(fields) == {"checkbox", "date", "datetime", "menu", "text", "textarea"}
+    shown = [site.json("user", "show", row["id"]) for row in site.json("user", "list")[1:4]]
+    assert [set(person["fields"]) for person in shown] == [set(fields.values())] * 3
+    assert [len(person["pictures"]) for person in shown] == [3, 0, 3]
+    assert seeded["pictures"] == 10
 
 
 def test_as_many_sample_people_as_wanted(site):
     assert site.json("demo", "seed", "--people", 0)["people"] == 1
+    assert len(site.json("field", "list")) == 6
+    assert site.json("job", "list") == site.json("position", "list") == []
     assert site.json("demo", "seed", "--people", 3)["people"] == 3
     assert site.json("demo", "seed", "--people", 45)["people"] == 42
     assert len({person["username"] for person in site.json("user", "list")}) == 46
+    assert len({job["account"] for job in site.json("job", "list")}) == 45
 
 
 def test_sample_people_are_for_development_only(site, tmp_path):
@@ -582,12 +854,16 @@ def test_sign_ins_are_shown_and_ended(site):
             "id": 3,
             "account": 2,
             "username": "bo",
+            "acted_by": None,
             "timecreated": 1,
             "last_seen": 2,
             "server": None,
             "clients": [],
         }
     ]
+    site.change(update(SignIn).where(SignIn.id == 3).values(acted_by=1))
+    assert site.json("session", "list", "bo")[0]["acted_by"] == 1
+    assert "\tbo\tana\t" in site("session", "list").stdout
     assert site.json("session", "end", "--user", "ana", "--dry-run")["would_end"] == [1, 2]
     assert len(site.json("session", "list")) == 3
     assert site.json("session", "end", 3)["ended"] == [3]
