@@ -207,7 +207,7 @@ def leave(
 @click.option("--server", "who", metavar="SERVER", help="Only from this server.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
-    """Make what came from the servers as they say now; all is the handshake, people, then collections.
+    """Make what came from the servers as they say now; all is the handshake and every kind that is synchronised.
 
     Status 1 when one failed or was only partly done, 3 when the guard holds one.
     """
@@ -222,7 +222,10 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
     for server in wanted:
         for each in kinds:
             with working(f"{each} from {server.name}"):
-                reports.append(_sync(context, each, server, dry_run=dry_run))
+                report = _sync(context, each, server, dry_run=dry_run)
+            # Who asks for one kind hears why it is not synchronised; `all` is about the others.
+            if report.asked or kind != ALL:
+                reports.append(report)
     document = [_run_row(report) for report in reports]
     return Answer(
         document, _table(context, reports), max(STATUS.get(report.state, DONE) for report in reports)

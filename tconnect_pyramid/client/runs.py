@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS
 from tconnect_pyramid.client.sync.history import HELD, REJECTED
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS
+from tconnect_pyramid.client.sync.plan import REMOVALS, kind_of_line
 from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -86,7 +86,7 @@ def _approve(session: Session, run: Run, expires: int) -> int:
     wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
     for line in lines:
         if line.remote_id is not None:
-            wanted[_kind(run, line), line.action].add(line.remote_id)
+            wanted[kind_of_line(run.kind, line.subject), line.action].add(line.remote_id)
     for (kind, action), remote_ids in wanted.items():
         for some in in_batches(sorted(remote_ids)):
             # Approved before: the 24 hours begin anew.
@@ -112,11 +112,6 @@ def _approve(session: Session, run: Run, expires: int) -> int:
                 ],
             )
     return sum(len(remote_ids) for remote_ids in wanted.values())
-
-
-def _kind(run: Run, line: RunLine) -> str:
-    """What the line's id is the id of; a line about a collection begins with its kind."""
-    return line.subject.partition(" ")[0] if run.kind == COLLECTIONS else run.kind
 
 
 def _report(row: Run, lines: list[LineView] | None = None) -> RunReport:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import cleanup as client_cleanup
 from tconnect_pyramid.client.connecting import handshake as shake_hands
+from tconnect_pyramid.client.leaving import retry_leaving
 from tconnect_pyramid.client.servers import ServerView, list_servers
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.context import Context
@@ -47,6 +48,16 @@ def handshake(context: Context, servers: Sequence[int] | None = None) -> Outcome
     return _outcome(texts)
 
 
+def positions(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+    """Bring positions in step with each server."""
+    return _sync(context, "positions", servers)
+
+
+def organisations(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+    """Bring organisations in step with each server."""
+    return _sync(context, "organisations", servers)
+
+
 def users(context: Context, servers: Sequence[int] | None = None) -> Outcome:
     """Bring people in step with each server."""
     return _sync(context, "users", servers)
@@ -58,14 +69,17 @@ def collections(context: Context, servers: Sequence[int] | None = None) -> Outco
 
 
 def cleanup(context: Context) -> Outcome:
-    """Remove what nobody needs any more, in both roles."""
+    """Remove what nobody needs any more, in both roles; ask servers again that have not let this site go."""
     requests = client_cleanup.cleanup(context)
     clients = server_cleanup.cleanup(context)
     with context.unit() as session:
         signins = sessions.forget_old(session, context.clock())
-    return Outcome(
-        f"removed: {requests} of the client role, {clients} of the server role, {signins} old sign-ins"
-    )
+    texts = [f"removed: {requests} of the client role, {clients} of the server role, {signins} old sign-ins"]
+    for left in retry_leaving(context):
+        if not left.confirmed:
+            log.warning("Leaving a server: %s", left.message)
+        texts.append(left.message)
+    return _outcome(texts)
 
 
 def end_timed_out(context: Context) -> Outcome:
@@ -82,6 +96,8 @@ def deliver(context: Context) -> Outcome:
 JOBS: Mapping[str, Callable[..., Outcome]] = MappingProxyType(
     {
         "handshake": handshake,
+        "positions": positions,
+        "organisations": organisations,
         "users": users,
         "collections": collections,
         "cleanup": cleanup,
@@ -104,6 +120,9 @@ def _sync(context: Context, kind: str, servers: Sequence[int] | None) -> Outcome
             continue
         except NotFound:
             # It was removed a moment ago.
+            continue
+        if not report.asked:
+            # Switched off, or unknown to this server: so it is every hour, and nobody needs to read it.
             continue
         level = logging.INFO if report.state == "done" else logging.WARNING
         log.log(level, "Sync of %s with %s: %s. %s", kind, server.name, report.state, report.message)

@@ -51,6 +51,24 @@ TASKS: tuple[TaskInfo, ...] = (
         per_server=True,
     ),
     TaskInfo(
+        "positions",
+        "client",
+        "brings positions in step with each server",
+        stale_after=HOUR,
+        minute=0,
+        spread=True,
+        per_server=True,
+    ),
+    TaskInfo(
+        "organisations",
+        "client",
+        "brings organisations in step with each server",
+        stale_after=HOUR,
+        minute=2,
+        spread=True,
+        per_server=True,
+    ),
+    TaskInfo(
         "users",
         "client",
         "brings people in step with each server",
@@ -71,7 +89,8 @@ TASKS: tuple[TaskInfo, ...] = (
     TaskInfo(
         "cleanup",
         "both",
-        "removes sign-ins that were not finished and what else nobody needs any more",
+        "removes sign-ins that were not finished and what else nobody needs any more, "
+        "and asks servers that are being left again",
         stale_after=HOUR,
         minute=40,
         spread=True,

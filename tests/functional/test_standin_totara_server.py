@@ -11,6 +11,8 @@ from support import lists, sites
 from support.wsgi_transport import WsgiTransport
 
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
+from tconnect_pyramid.directory import hierarchies as directory
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
 from tconnect_pyramid.models import Account, Audience, AudienceMember, Link
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
@@ -28,8 +30,9 @@ class StandIn:
         self.altered = bytes
 
     def play(self, *recordings: str) -> None:
-        """Answer from these recordings from now on."""
-        self.exchanges = [lists.recording(name) for name in recordings]
+        """Answer from these recordings from now on, and from those of positions and organisations."""
+        played = (*recordings, "get_positions", "get_organisations")
+        self.exchanges = [lists.recording(name) for name in played]
 
     def __call__(self, environ, start_response):
         self.calls += 1
@@ -152,7 +155,7 @@ def collections_of(client):
 def test_the_client_has_exactly_the_recorded_people_and_collections(client, totara, server_id):
     reports = sync_all(client, server_id)
 
-    assert [report.state for report in reports] == ["done", "done"]
+    assert [report.state for report in reports] == ["done"] * len(KINDS)
     assert totara.refused == []
     assert people_of(client) == expected_people("get_users")
     assert {row[2] for row in people_of(client).values()} >= {"Ångström", "Müller", "李", "Ωmega", "O'Brien"}
@@ -160,6 +163,45 @@ def test_the_client_has_exactly_the_recorded_people_and_collections(client, tota
     with client.reading() as session:
         assert set(session.scalars(select(Account.auth))) == {"connect"}
         assert set(session.scalars(select(Audience.component))) == {"auth_connect"}
+
+
+def test_the_client_has_the_recorded_positions_and_organisations(client, server_id):
+    with client.unit() as session:
+        kept = directory.add_type(session, client, POSITIONS, fullname="Grade", idnumber="PT1")
+        directory.add_type_field(
+            session, client, POSITIONS, kept.id, shortname="payband", name="Pay band", datatype="text"
+        )
+
+    sync_all(client, server_id)
+
+    with client.reading() as session:
+        positions = directory.list_items(session, POSITIONS)
+        organisations = directory.list_items(session, ORGANISATIONS)
+        frameworks = [
+            directory.list_frameworks(session, hierarchy) for hierarchy in (POSITIONS, ORGANISATIONS)
+        ]
+    ceo, manager, engineer = positions
+    assert [it.fullname for it in positions] == ["CEO", "Manager", "Engineer"]
+    assert (ceo.server, ceo.remote_id, ceo.idnumber, ceo.shortname) == (SERVER, 1, "X-CEO", "CEO")
+    assert [it.path for it in positions] == [
+        f"/{ceo.id}",
+        f"/{ceo.id}/{manager.id}",
+        f"/{ceo.id}/{manager.id}/{engineer.id}",
+    ]
+    assert [it.sortthread for it in positions] == ["01", "01.01", "01.01.01"]
+    assert [(it.type, it.fields) for it in positions] == [
+        ("PT1", {"payband": "Band A"}),
+        ("PT1", {}),
+        (None, {}),
+    ]
+    assert [(it.fullname, it.idnumber, it.depth) for it in organisations] == [
+        ("Head office", "X-Head office", 1),
+        ("Engineering", "X-Engineering", 2),
+    ]
+    assert [[(it.fullname, it.idnumber, it.server) for it in some] for some in frameworks] == [
+        [("Position framework 1", "PF1", SERVER)],
+        [("Organisation framework 1", "OF1", SERVER)],
+    ]
 
 
 def test_a_second_sync_changes_nothing_at_all(client, server_id):
@@ -170,7 +212,12 @@ def test_a_second_sync_changes_nothing_at_all(client, server_id):
     reports = sync_all(client, server_id)
 
     assert lists.dump(client) == before
-    assert [lists.nonzero(report.counts) for report in reports] == [{"unchanged": 6}, {"unchanged": 3}]
+    assert [lists.nonzero(report.counts) for report in reports] == [
+        {"unchanged": 4},
+        {"unchanged": 3},
+        {"unchanged": 6},
+        {"unchanged": 3},
+    ]
 
 
 def test_the_edges_of_the_recorded_site(client, totara, server_id):
@@ -194,7 +241,7 @@ def test_who_leaves_the_restricting_audience_is_suspended_and_returns(client, to
     sync_all(client, server_id)
     totara.play("get_users.restricted", "get_user_collections.restricted")
 
-    people, collections = sync_all(client, server_id)
+    _, _, people, collections = sync_all(client, server_id)
 
     assert lists.nonzero(people.counts) == {"suspended": 4, "unchanged": 2}
     assert {person: row[-1] for person, row in people_of(client).items()} == {
@@ -243,9 +290,13 @@ ALTERED = {
     "an empty object": lambda body: b"{}",
     "a list": lambda body: b"[1, 2, 3]",
     "objects for lists": lambda body: (
-        b'{"status":"success","data":{"users":{"0":{}},"cohort":{"0":{}},"course":{}}}'
+        b'{"status":"success","data":{"users":{"0":{}},"cohort":{"0":{}},"course":{},'
+        b'"frameworks":{"0":{}},"positions":{},"organisations":{}}}'
     ),
-    "numbers for lists": lambda body: b'{"status":"success","data":{"users":1,"cohort":2,"course":3}}',
+    "numbers for lists": lambda body: (
+        b'{"status":"success","data":{"users":1,"cohort":2,"course":3,'
+        b'"frameworks":4,"positions":5,"organisations":6}}'
+    ),
     "deep nesting": lambda body: b'{"status":"success","data":' + b'{"users":[' * 50_000,
     "invalid UTF-8": lambda body: body.replace(b'"id"', b'"\xff\xfe"'),
     "no list": lambda body: b'{"status":"success","data":{"other":[]}}',
@@ -261,8 +312,8 @@ def test_a_reply_that_is_no_good_is_a_failed_run_that_says_why(client, totara, s
 
     reports = sync_all(client, server_id)
 
-    assert [report.state for report in reports] == ["failed", "failed"]
-    assert reports[0].message.startswith(("the reply", "POST"))
+    assert [report.state for report in reports] == ["failed"] * len(KINDS)
+    assert all("the reply" in report.message or "POST" in report.message for report in reports)
     assert lists.dump(client) == before
 
 
@@ -281,22 +332,26 @@ def test_records_that_are_no_objects_change_nothing(client, totara, server_id):
     sync_all(client, server_id)
     before = lists.dump(client)
     totara.altered = lambda body: (
-        b'{"status":"success","data":{"users":[1,"3",null,[]],"cohort":["1"],"course":[7]}}'
+        b'{"status":"success","data":{"users":[1,"3",null,[]],"cohort":["1"],"course":[7],'
+        b'"frameworks":[[]],"positions":[1,null],"organisations":["1","2",3]}}'
     )
 
     reports = sync_all(client, server_id)
 
-    assert [report.state for report in reports] == ["partial", "partial"]
-    assert [report.counts["skipped"] for report in reports] == [4, 2]
+    assert [report.state for report in reports] == ["partial"] * len(KINDS)
+    assert [report.counts["skipped"] for report in reports] == [3, 4, 4, 2]
     assert lists.dump(client) == before
 
 
 def test_an_empty_list_of_the_recorded_site_is_held(client, totara, server_id):
     sync_all(client, server_id)
     before = lists.dump(client)
-    totara.altered = lambda body: b'{"status":"success","data":{"users":[],"cohort":[],"course":[]}}'
+    totara.altered = lambda body: (
+        b'{"status":"success","data":{"users":[],"cohort":[],"course":[],'
+        b'"frameworks":[],"positions":[],"organisations":[]}}'
+    )
 
     reports = sync_all(client, server_id)
 
-    assert [report.state for report in reports] == ["held", "held"]
+    assert [report.state for report in reports] == ["held"] * len(KINDS)
     assert lists.dump(client) == before

@@ -1,10 +1,10 @@
-"""The sync engine: what a server lists becomes accounts, audiences and members here (protocol 9).
+"""The sync engine: what a server lists becomes the same here (protocol 9).
 
 - `receive`: the whole reply, before anything of it is believed
 - `read`: the reply record by record; a bad one is set aside with its reason
-- `plan`, `plan_users`, `plan_collections`: what is to be done, as data
+- `plan`, `plan_hierarchy` (with `arrange`), `plan_users`, `plan_collections`: what is to be done, as data
 - `guard`: what must not be done without an administrator's word
-- `apply_users`, `apply_collections`: doing it, in one transaction
+- `apply_hierarchy`, `apply_users`, `apply_collections`: doing it, in one transaction
 - `lease`: one run of a server at a time
 - `report`, `history`: what a run tells, and its rows
 - `engine`: the only module that knows the order of these

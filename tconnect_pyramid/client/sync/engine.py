@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
@@ -13,19 +14,23 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync import guard, history, lease
 from tconnect_pyramid.client.sync.apply_collections import apply_collections
+from tconnect_pyramid.client.sync.apply_hierarchy import apply_hierarchy
 from tconnect_pyramid.client.sync.apply_users import apply_users
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, USERS, Plan
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, ORGANISATIONS, POSITIONS, USERS, Plan
 from tconnect_pyramid.client.sync.plan_collections import plan_collections
+from tconnect_pyramid.client.sync.plan_hierarchy import plan_hierarchy
 from tconnect_pyramid.client.sync.plan_users import plan_users
-from tconnect_pyramid.client.sync.read import read_people, read_sets
+from tconnect_pyramid.client.sync.read import read_people, read_sets, read_trees
 from tconnect_pyramid.client.sync.receive import receive
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, TConnectError, TransactionOpen
 from tconnect_pyramid.models import Server
+from tconnect_pyramid.options import Options
 from tconnect_pyramid.peers import ServerPeer, server_peer
 from tconnect_pyramid.protocol import services
+from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,30 @@ class _Steps:
 
 
 _STEPS = {
+    POSITIONS: _Steps(
+        services.GET_POSITIONS,
+        partial(read_trees, POSITIONS),
+        partial(plan_hierarchy, kind=POSITIONS),
+        apply_hierarchy,
+    ),
+    ORGANISATIONS: _Steps(
+        services.GET_ORGANISATIONS,
+        partial(read_trees, ORGANISATIONS),
+        partial(plan_hierarchy, kind=ORGANISATIONS),
+        apply_hierarchy,
+    ),
     USERS: _Steps(services.GET_USERS, read_people, plan_users, apply_users),
     COLLECTIONS: _Steps(services.GET_USER_COLLECTIONS, read_sets, plan_collections, apply_collections),
 }
 
 KINDS = tuple(_STEPS)
 """What can be synchronised, in the order that brings everything soonest."""
+
+_OPTIONAL: Mapping[str, Callable[[Options], bool]] = {
+    POSITIONS: lambda options: options.client_sync_positions,
+    ORGANISATIONS: lambda options: options.client_sync_organisations,
+}
+"""The kinds that an administrator may turn off, and that version 1 does not know."""
 
 
 def run_sync(
@@ -52,7 +75,8 @@ def run_sync(
 
     A mistake of the peer, of its data or of the site's set-up is told by the report's state `failed`
     and its message; then nothing was changed. A dry run writes nothing at all. `origin` is `command`,
-    `page` or `schedule`. Raises InvalidInput for an unknown kind, NotFound for an unknown server,
+    `page` or `schedule`. A kind that is not synchronised with this server, see `why_not`, is told by a report
+    that is `done` (or `planned`) without a run. Raises InvalidInput for an unknown kind, NotFound for an unknown server,
     SyncBusy while another run works on the same server.
     """
     if kind not in _STEPS:
@@ -62,12 +86,30 @@ def run_sync(
         if row is None:
             raise NotFound(f"There is no server with the id {server_id}.")
         idnumber = row.idnumber
+        reason = why_not(session, context, kind, row)
     sync = _Sync(context, kind, server_id, idnumber, origin, time.monotonic())
+    if reason:
+        return sync.not_asked(reason, dry_run=dry_run)
     if dry_run:
         return sync.dry_run()
     holder = f"{kind}, by {origin}, process {os.getpid()}"
     with lease.held(context, f"server:{server_id}", holder) as grip:
         return sync.run(grip)
+
+
+def why_not(session: Session, context: Context, kind: str, server: Server) -> str:
+    """Why a kind is not synchronised with a server at all; empty when it is."""
+    wanted = _OPTIONAL.get(kind)
+    if wanted is None:
+        return ""
+    if not wanted(context.options(session)):
+        return f"The setting client.sync_{kind} is off, so nothing was asked and nothing was changed."
+    if server.apiversion < FIRST_VERSION_WITH_JOBS:
+        return (
+            f"Version {server.apiversion} of the protocol, which is spoken with this server, knows no {kind}; "
+            "nothing was asked and nothing was changed."
+        )
+    return ""
 
 
 class _Sync:
@@ -82,6 +124,11 @@ class _Sync:
         self.origin = origin
         self.began = began
         self.started = context.clock()
+
+    def not_asked(self, reason: str, *, dry_run: bool) -> RunReport:
+        """Nothing at all, and why."""
+        state = history.PLANNED if dry_run else history.DONE
+        return replace(self._report(None, state, message=reason), asked=False)
 
     def dry_run(self) -> RunReport:
         """Everything but writing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, Change, Plan
+from tconnect_pyramid.client.sync.plan import USERS, Change, Plan
 from tconnect_pyramid.models import Approval
 
 APPROVAL_SECONDS = 24 * 3600
@@ -18,17 +18,20 @@ def objection(session: Session, server_id: int, plan: Plan, now: int) -> str:
     """Why the run is to be held; empty when it may go on.
 
     An empty list makes everybody missing (protocol 9): what it would remove must have been approved,
-    each by itself, within the last 24 hours.
+    each by itself, within the last 24 hours. What did not come from the server goes along unasked.
     """
     if not plan.lists_nobody:
         return ""
     approved = _approved(session, server_id, now)
-    removals = [change for change in plan.removals if removal(change) not in approved]
+    removals = [
+        change for change in plan.removals if change.remote_id is not None and removal(change) not in approved
+    ]
     if not removals:
         return ""
-    things = "no collections at all" if plan.kind == COLLECTIONS else "no people at all"
+    things = "people" if plan.kind == USERS else plan.kind
     return (
-        f"The server sent {things}, so {len(removals)} would be {_actions(removals)} here. Nothing was changed. "
+        f"The server sent no {things} at all, so {len(removals)} would be {_actions(removals)} here. "
+        "Nothing was changed. "
         "Approve this run if that is meant, or reject it."
     )
 

@@ -10,8 +10,15 @@ from typing import Any
 
 from tconnect_pyramid.client.sync.report import COUNTED, COUNTED_MEMBERS, LineView
 
+POSITIONS = "positions"
+ORGANISATIONS = "organisations"
 USERS = "users"
 COLLECTIONS = "collections"
+
+FRAMEWORK = "framework"
+ITEM_KINDS: Mapping[str, str] = {POSITIONS: "position", ORGANISATIONS: "organisation"}
+FRAMEWORK_KINDS: Mapping[str, str] = {POSITIONS: "position_frame", ORGANISATIONS: "organisation_frame"}
+"""What the ids of changes are the ids of, by the kind of the run. Short enough for an approval's column."""
 
 SECRET_FIELDS = frozenset({"password"})
 UNTOLD_FIELDS = frozenset({"timemodified"})
@@ -20,11 +27,15 @@ LONGEST_SUBJECT = 200
 
 
 class Action(StrEnum):
-    """What is done to a person or a collection; the names of the counts and of the run's lines."""
+    """What is done to a person, collection, framework or item; the names of the counts and the run's lines.
+
+    Moved items may be updated as well.
+    """
 
     CREATED = "created"
     LINKED = "linked"
     UPDATED = "updated"
+    MOVED = "moved"
     SUSPENDED = "suspended"
     UNSUSPENDED = "unsuspended"
     DELETED = "deleted"
@@ -34,13 +45,15 @@ class Action(StrEnum):
 
 REMOVALS = frozenset({Action.SUSPENDED, Action.DELETED})
 """What takes something away from people: the guard's concern."""
+_DIFFER = frozenset({Action.UPDATED, Action.MOVED})
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing to be done.
 
-    `kind` says what `remote_id` is the id of: `users`, `cohort` or `course`. `values` are the new
+    `kind` says what `remote_id` is the id of: `users`, `cohort`, `course`, or one of `ITEM_KINDS` and
+    `FRAMEWORK_KINDS`; `remote_id` is None for what did not come from the server. `values` are the new
     values, `before` those of them that are known to be there now. `also` tells what changes besides
     values, a short text each. `is_fault` marks a skipped record that is the server's mistake, or in
     conflict with something here: the run is then `partial`.
@@ -61,7 +74,7 @@ class Change:
     def detail(self) -> str:
         """The reason and what differs, for a line of the run. Holds no secret."""
         parts = [self.reason] if self.reason else []
-        if self.action is Action.UPDATED:
+        if self.action in _DIFFER:
             parts.extend(
                 told(name, self.before.get(name), value)
                 for name, value in self.values.items()
@@ -105,6 +118,19 @@ class Plan:
         counted["unchanged"] = self.unchanged
         names = COUNTED + COUNTED_MEMBERS if self.kind == COLLECTIONS else COUNTED
         return {name: counted[name] for name in names}
+
+
+def kind_of_line(run_kind: str, subject: str) -> str:
+    """What the id of a run's line is the id of: where a run has lines of several kinds, `Change.kind`.
+
+    The subject's first word tells them apart.
+    """
+    first = subject.partition(" ")[0]
+    if run_kind == COLLECTIONS:
+        return first
+    if run_kind in ITEM_KINDS:
+        return FRAMEWORK_KINDS[run_kind] if first == FRAMEWORK else ITEM_KINDS[run_kind]
+    return run_kind
 
 
 def visible(text: str, limit: int = LONGEST_SUBJECT) -> str:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from tconnect_pyramid.client.accounts import GUEST
+from tconnect_pyramid.client.sync.plan import FRAMEWORK_KINDS, ITEM_KINDS, POSITIONS
 from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.protocol.collections import CollectionRecord, read_collection, read_collections
+from tconnect_pyramid.protocol.hierarchies import (
+    FrameworkRecord,
+    ItemRecord,
+    Kind,
+    read_framework,
+    read_hierarchy,
+    read_item,
+)
 from tconnect_pyramid.protocol.users import UserRecord, read_user, read_users
+
+R = TypeVar("R", FrameworkRecord, ItemRecord)
 
 TWICE = "is listed more than once; only the first record was used"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A record that cannot be used. `kind` is `users`, `cohort` or `course`."""
+    """A record that cannot be used. `kind` is that of a `Change`."""
 
     kind: str
     remote_id: int | None
@@ -70,6 +84,24 @@ class Sets:
         return {fault.kind for fault in self.faults if fault.remote_id is None}
 
 
+@dataclass(slots=True)
+class Trees:
+    """The frameworks of positions or organisations, and the items in them. `absent`: the server has none."""
+
+    frameworks: list[FrameworkRecord] = field(default_factory=list)
+    items: list[ItemRecord] = field(default_factory=list)
+    framework_faults: list[Fault] = field(default_factory=list)
+    item_faults: list[Fault] = field(default_factory=list)
+    absent: bool = False
+
+    @property
+    def lists_nothing(self) -> bool:
+        """True when one of the lists is empty, which would delete all items, or everything."""
+        no_frameworks = not self.frameworks and not self.framework_faults
+        no_items = not self.items and not self.item_faults
+        return not self.absent and (no_frameworks or no_items)
+
+
 def read_people(data: object) -> People:
     """The reply of `get_users`. Raises BadReply when there is no list (protocol 9)."""
     people = People()
@@ -106,3 +138,37 @@ def read_sets(data: object) -> Sets:
             sets.records.append(record)
         seen.add((kind, record.id))
     return sets
+
+
+def read_trees(kind: str, data: object) -> Trees:
+    """The reply of `get_positions` or `get_organisations`; nulls mean that there is nothing to do.
+
+    Raises BadReply when one of its lists is missing (protocol 5).
+    """
+    word: Kind = "position" if kind == POSITIONS else "organisation"
+    lists = read_hierarchy(word, data)
+    if lists is None:
+        return Trees(absent=True)
+    frameworks, items = lists
+    trees = Trees()
+    trees.frameworks, trees.framework_faults = _each(FRAMEWORK_KINDS[kind], read_framework, frameworks)
+    trees.items, trees.item_faults = _each(ITEM_KINDS[kind], partial(read_item, word), items)
+    return trees
+
+
+def _each(kind: str, read: Callable[[object], R], raws: Iterable[object]) -> tuple[list[R], list[Fault]]:
+    records: list[R] = []
+    faults: list[Fault] = []
+    seen: set[int] = set()
+    for raw in raws:
+        try:
+            record = read(raw)
+        except BadRecord as error:
+            faults.append(Fault(kind, error.remote_id, error.reason))
+            continue
+        if record.id in seen:
+            faults.append(Fault(kind, record.id, TWICE))
+        else:
+            records.append(record)
+        seen.add(record.id)
+    return records, faults

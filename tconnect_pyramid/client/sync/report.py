@@ -18,14 +18,16 @@ COUNTED = (
 """The numbers of every run, in their order."""
 COUNTED_MEMBERS = ("added", "removed")
 """Further numbers of a run of collections: memberships."""
+COUNTED_MOVES = ("moved",)
+"""A further number of a run of positions or organisations: how many of the updated items were moved."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """What a run did, or wanted to do, to one person or collection.
+    """What a run did, or wanted to do, to one person, collection, framework or item.
 
-    `action` is one of `COUNTED` but `unchanged`; `remote_id` the id at the server, None for a record
-    without a usable one; `account` the key of the local account, where there is one.
+    `action` is one of `COUNTED` but `unchanged`, or `moved`; `remote_id` the id at the server, None for a
+    record without a usable one and for what did not come from there; `account` the key of the local account, where there is one.
     """
 
     action: str
@@ -41,7 +43,8 @@ class RunReport:
 
     `state`: `done`, `partial` (some records were skipped), `failed`, `held` (see `message`), `planned`
     (a dry run), or, of earlier runs, `running` and `rejected`. `counts` and `lines` of a run that is
-    held or planned say what it wanted to do.
+    held or planned say what it wanted to do. `asked` is False when this kind is not synchronised with the
+    server, as `message` says: it was not even asked, and there is no run.
     """
 
     kind: str
@@ -54,3 +57,4 @@ class RunReport:
     lines: list[LineView] = field(default_factory=list)
     origin: str = "command"
     started: int = 0
+    asked: bool = True

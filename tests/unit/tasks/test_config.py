@@ -139,17 +139,26 @@ def test_lines_of_the_default_section_are_not_settings_of_celery(make_ini):
 def test_the_schedule_without_a_word_in_the_ini(make_ini):
     schedule = {task.name: task for task in schedule_of(make_ini())}
 
-    assert list(schedule) == ["handshake", "users", "collections", "cleanup", "sessions", "outbox"]
+    assert list(schedule) == [
+        "handshake",
+        "positions",
+        "organisations",
+        "users",
+        "collections",
+        "cleanup",
+        "sessions",
+        "outbox",
+    ]
     assert schedule["users"].task == "tconnect.users"
     assert schedule["handshake"].when == "every day at 00:00 UTC"
     assert schedule["sessions"].when == schedule["outbox"].when == "every minute"
     minutes = [
         int(schedule[name].when.removeprefix("every hour at minute "))
-        for name in ("users", "collections", "cleanup")
+        for name in ("positions", "organisations", "users", "collections", "cleanup")
     ]
-    offset = minutes[0] - 5
+    offset = minutes[0]
     assert 0 <= offset < 10
-    assert minutes == [5 + offset, 20 + offset, 40 + offset]
+    assert minutes == [offset, 2 + offset, 5 + offset, 20 + offset, 40 + offset]
 
 
 def test_sites_do_not_all_call_in_the_same_minute(make_ini):

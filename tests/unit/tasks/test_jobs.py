@@ -13,8 +13,9 @@ from support.sites import NOW
 from support.webapp import app_context, make_app
 
 from tconnect_pyramid.client.sync import lease
+from tconnect_pyramid.client.sync.engine import KINDS
 from tconnect_pyramid.errors import ConfigurationProblem, PeerError, SyncBusy
-from tconnect_pyramid.models import Account, Notice, Run, SignIn, SignInRequest
+from tconnect_pyramid.models import Account, Notice, Run, Server, SignIn, SignInRequest
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol.jsend import Success
 from tconnect_pyramid.secretbox import new_token
@@ -31,7 +32,10 @@ def answer(url, form):
         return PeerError("POST", url, "connect", "connection refused")
     if form["service"] == "get_api_version":
         return Success({"minapiversion": 1, "maxapiversion": 2})
-    return Success({"users": [], "cohort": [], "course": []})
+    if form["service"] == "delete_client":
+        return Success([])
+    lists = ("users", "cohort", "course", "frameworks", "positions", "organisations")
+    return Success({name: [] for name in lists})
 
 
 class Site:
@@ -86,7 +90,7 @@ def test_the_application_is_empty_until_an_ini_fills_it():
         make_tasks().tasks["tconnect.cleanup"].apply().get()
 
 
-@pytest.mark.parametrize("kind", ["users", "collections"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_sync_runs_with_every_active_server_and_is_recorded_as_scheduled(site, kind):
     site.enable_client()
     first, second = site.add_server(), site.add_server(url=DOWN)
@@ -109,7 +113,23 @@ def test_a_sync_of_some_servers_leaves_the_others_alone(site):
     assert [run.server_id for run in site.all(select(Run))] == [wanted]
 
 
-@pytest.mark.parametrize("name", ["handshake", "users", "collections"])
+@pytest.mark.parametrize("kind", ["positions", "organisations"])
+def test_what_is_off_or_unknown_to_a_server_is_passed_over_without_a_word(site, caplog, kind):
+    site.enable_client()
+    site.add_server(apiversion=1, name="Old")
+    new = site.add_server(name="New")
+
+    assert site.run(kind).get() == "New: done"
+    assert [run.server_id for run in site.all(select(Run))] == [new]
+
+    with site.context.unit() as session:
+        set_option(session, site.context.settings, f"client.sync_{kind}", "false", NOW)
+    caplog.clear()
+    assert site.run(kind).get() == "nothing to do"
+    assert (site.peer.services, caplog.messages) == ([f"get_{kind}"], [])
+
+
+@pytest.mark.parametrize("name", ["handshake", *KINDS])
 def test_no_server_is_called_while_the_client_role_is_off(site, name):
     site.add_server()
 
@@ -161,6 +181,18 @@ def test_cleaning_up_removes_what_both_roles_and_the_sign_ins_left(site):
 
     assert site.all(select(SignInRequest)) == []
     assert site.all(select(SignIn)) == []
+
+
+def test_cleaning_up_asks_servers_again_that_have_not_let_this_site_go(site):
+    site.add_server(state="leaving", url="http://old.example")
+    deaf = site.add_server(state="leaving", url=DOWN)
+    active = site.add_server()
+
+    assert site.run("cleanup").state == "SUCCESS"
+
+    assert site.peer.services == ["delete_client", "delete_client"]
+    assert [url.partition("/totara")[0] for url, _ in site.peer.calls] == ["http://old.example", DOWN]
+    assert site.all(select(Server.id).order_by(Server.id)) == [deaf, active]
 
 
 def test_sign_ins_that_have_timed_out_are_ended(site):

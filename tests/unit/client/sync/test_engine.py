@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import create_engine, event, insert, select, update
 from support import lists
-from support.lists import cohort, person
+from support.lists import cohort, framework, item, person
 
 from tconnect_pyramid import sqlite
 from tconnect_pyramid.client import accounts as rules
@@ -31,10 +31,13 @@ def success(data) -> bytes:
 
 
 GOOD = {
+    "positions": success({"frameworks": [framework(1)], "positions": [item(1, 1), item(2, 1, 1)]}),
+    "organisations": success({"frameworks": [framework(1)], "organisations": [item(1, 1), item(2, 1, 1)]}),
     "users": success({"users": [person(3), person(4)]}),
     "collections": success({"cohort": [cohort(1, 3)], "course": []}),
 }
 
+LISTS = ("users", "cohort", "course", "frameworks", "positions", "organisations")
 BAD = {
     "nothing": b"",
     "HTML": b"<!DOCTYPE html><title>502 Bad Gateway</title>",
@@ -49,11 +52,12 @@ BAD = {
     "data of null": success(None),
     "data that is empty": success([]),
     "data of a number": success(7),
-    "data of other things": success({"positions": []}),
-    "lists of null": success({"users": None, "cohort": None, "course": None}),
-    "lists of text": success({"users": "none", "cohort": "none", "course": "none"}),
-    "objects for lists": success({"users": {}, "cohort": {}, "course": {}}),
-    "only one of two lists": success({"cohort": []}),
+    "data of other things": success({"competencies": []}),
+    "lists of null": success({"users": None, "cohort": None, "course": None, "frameworks": None}),
+    "lists of text": success(dict.fromkeys(LISTS, "none")),
+    "objects for lists": success({name: {} for name in LISTS}),
+    "only one of two lists": success({"cohort": [], "frameworks": []}),
+    "the other one of two lists": success({"course": [], "positions": [], "organisations": []}),
     "an error": b'{"status":"error","message":"connect client is not active"}',
     "a fail": b'{"status":"fail","data":{"service":"unknown"}}',
     "an unknown status": b'{"status":"ok","data":{"users":[]}}',
@@ -63,7 +67,7 @@ BAD = {
 
 @pytest.fixture
 def filled(client, server, server_id):
-    """The client after a first sync of both kinds."""
+    """The client after a first sync of all kinds."""
     for kind in KINDS:
         server.body = GOOD[kind]
         assert run_sync(client, kind, server_id).state == "done"
@@ -111,8 +115,8 @@ def test_the_reason_of_a_refusal_is_told_and_no_secret(filled, server, server_id
 
 
 def test_kinds_and_servers_that_are_not_there(client, server_id):
-    with pytest.raises(InvalidInput, match="no sync of 'positions'; there are users, collections"):
-        run_sync(client, "positions", server_id)
+    with pytest.raises(InvalidInput, match="no sync of 'goals'; there are positions, organisations, users"):
+        run_sync(client, "goals", server_id)
     with pytest.raises(NotFound, match="no server with the id 77"):
         run_sync(client, "users", 77)
 
@@ -152,10 +156,7 @@ def test_a_secret_that_cannot_be_decrypted_is_a_failed_run(client, server_id):
 def test_a_dry_run_writes_nothing_and_says_what_a_run_would_do(client, server, server_id, kind):
     server.body = GOOD["users"]
     run_sync(client, "users", server_id)
-    server.body = {
-        "users": success({"users": [person(3, city="Nelson"), person(5)]}),
-        "collections": GOOD["collections"],
-    }[kind]
+    server.body = {**GOOD, "users": success({"users": [person(3, city="Nelson"), person(5)]})}[kind]
     before = lists.dump(client, EVERYTHING)
 
     planned = run_sync(client, kind, server_id, dry_run=True)
@@ -336,6 +337,15 @@ def test_a_sign_in_that_makes_the_same_account_meanwhile_is_no_failure(client, s
     assert lists.nonzero(report.counts) == {"created": 1, "unchanged": 1}
 
 
+def add_tree(server, ids):
+    """Let the server list one framework more of each kind, and these items in it, up to four deep."""
+    for kind in ("positions", "organisations"):
+        server.frameworks[kind].append(framework(ids[0], kind=kind))
+        for id_ in ids:
+            parent = 0 if id_ % 4 == 0 or id_ == ids[0] else id_ - 1
+            server.items[kind].append(item(id_, ids[0], parent, kind=kind))
+
+
 def statements_of(client, kind, server_id):
     """How many statements of each verb a run sends, and the tables it writes to."""
     seen = []
@@ -355,6 +365,7 @@ def statements_of(client, kind, server_id):
 def test_a_run_that_finds_everything_in_order_writes_to_its_own_history_only(client, server, server_id, kind):
     server.people = [person(id_) for id_ in range(3, 8)]
     server.cohorts = [cohort(1, 3, 4, 99), cohort(2)]
+    add_tree(server, range(1, 8))
     for each in KINDS:
         run_sync(client, each, server_id)
 
@@ -369,6 +380,7 @@ def test_a_run_that_finds_everything_in_order_writes_to_its_own_history_only(cli
 def test_the_number_of_statements_does_not_grow_with_the_people(client, server, server_id, kind, fields):
     def prepare(count, base):
         ids = range(base, base + count)
+        add_tree(server, ids)
         server.people.extend(person(id_) for id_ in ids)
         server.cohorts.append(cohort(base, *ids))
 
