@@ -106,21 +106,23 @@ def leaves(node, words=()):
 def test_there_is_every_command_of_the_design():
     expected = """
         db upgrade, db check, demo seed, doctor, settings list, settings get, settings set, user list,
-        user show, user add, user edit, user picture, user password, user suspend, user unsuspend, user delete, user admin,
-        audience list, audience add, audience edit, audience delete, audience add-member,
-        audience remove-member, group list, course list, course add, course edit, course delete, course enrol,
-        course unenrol, position list, position add, position edit, position move, position delete,
-        position add-framework, position edit-framework, position move-framework, position delete-framework,
-        position list-types, position add-type, position delete-type, position add-field,
-        position delete-field, organisation list, organisation add, organisation edit, organisation move,
-        organisation delete, organisation add-framework, organisation edit-framework,
-        organisation move-framework, organisation delete-framework, organisation list-types,
-        organisation add-type, organisation delete-type, organisation add-field, organisation delete-field,
-        job list, job add, job edit, job move, job delete, field list, field add, field delete, server enable, server disable, server status, server client list, server client add,
-        server client edit, server client remove, client enable, client disable, client status,
-        client connect, client server list, client server edit, client sync, client run list, client run show,
-        client run approve, client run reject, client person sync, session list, session end, schedule,
-        outbox list, outbox retry, audit list
+        user show, user add, user edit, user picture, user password, user suspend, user unsuspend,
+        user delete, user admin, audience list, audience add, audience edit, audience delete,
+        audience add-member, audience remove-member, group list, course list, course add, course edit,
+        course delete, course enrol, course unenrol, position list, position add, position edit,
+        position move, position delete, position add-framework, position edit-framework,
+        position move-framework, position delete-framework, position list-types, position add-type,
+        position delete-type, position add-field, position delete-field, organisation list,
+        organisation add, organisation edit, organisation move, organisation delete,
+        organisation add-framework, organisation edit-framework, organisation move-framework,
+        organisation delete-framework, organisation list-types, organisation add-type,
+        organisation delete-type, organisation add-field, organisation delete-field, job list, job add,
+        job edit, job move, job delete, field list, field add, field delete, auth list, auth enable,
+        auth disable, auth move, server enable, server disable, server status, server client list,
+        server client add, server client edit, server client remove, client enable, client disable,
+        client status, client connect, client server list, client server edit, client server leave,
+        client sync, client run list, client run show, client run approve, client run reject,
+        client person sync, session list, session end, schedule, outbox list, outbox retry, audit list
     """
     assert {" ".join(words) for words in leaves(main)} == set(re.split(r",\s+", expected.strip()))
 
@@ -1117,6 +1119,8 @@ def test_two_sites_are_connected_and_kept_in_step(pair):
 
     planned = client.json("client", "sync", "--dry-run")
     assert [(run["kind"], run["state"], run["run"]) for run in planned] == [
+        ("positions", "planned", None),
+        ("organisations", "planned", None),
         ("users", "planned", None),
         ("collections", "planned", None),
     ]
@@ -1125,10 +1129,12 @@ def test_two_sites_are_connected_and_kept_in_step(pair):
     done = client.json("client", "sync")
     assert [(run["kind"], run["server"], run["state"]) for run in done] == [
         ("handshake", idnumber, "done"),
+        ("positions", idnumber, "done"),
+        ("organisations", idnumber, "done"),
         ("users", idnumber, "done"),
         ("collections", idnumber, "done"),
     ]
-    assert done[1]["counts"]["created"] == 3
+    assert done[3]["counts"]["created"] == 3
     people = {person["person_id"]: person for person in client.json("user", "list")}
     assert people[1]["username"] == f"tc_1_{idnumber}"
     assert {person["server"] for person in people.values()} == {idnumber}
@@ -1139,13 +1145,25 @@ def test_two_sites_are_connected_and_kept_in_step(pair):
     assert "auth_connect" in client("audience", "delete", sets["Öst"]["id"], status=1).stderr
 
     again = client.json("client", "sync", "all", "--server", idnumber)
-    assert [run["counts"]["unchanged"] for run in again[1:]] == [3, 2]
+    assert [run["counts"]["unchanged"] for run in again[1:]] == [0, 0, 3, 2]
     assert "handshake" in client("client", "sync", "handshake").stdout
     (newest, *_) = client.json("client", "run", "list", "--limit", 1)
     assert newest["kind"] == "collections"
-    shown = client.json("client", "run", "show", done[1]["run"])
+    shown = client.json("client", "run", "show", done[3]["run"])
     assert [line["action"] for line in shown["lines"]] == ["created"] * 3
-    assert "created" in client("client", "run", "show", done[1]["run"]).stdout
+    assert "created" in client("client", "run", "show", done[3]["run"]).stdout
+
+
+def test_a_kind_that_is_switched_off_is_told_when_it_is_asked_for_and_passed_over_by_all(pair):
+    server, client = pair
+    connect(server, client)
+    client("settings", "set", "client.sync_positions", "false")
+
+    (told,) = client.json("client", "sync", "positions")
+
+    assert (told["state"], told["run"]) == ("done", None)
+    assert "client.sync_positions is off" in told["message"]
+    assert "positions" not in {run["kind"] for run in client.json("client", "sync")}
 
 
 def test_one_person_is_fetched(pair):
