@@ -72,7 +72,7 @@ def write_user_collections(
 
 
 def write_hierarchy(
-    context: Context, caller: Caller, hierarchy: Hierarchy, *, limit: int = LIST_LIMIT
+    context: Context, caller: Caller, hierarchy: Hierarchy, *, page: int = PAGE, limit: int = LIST_LIMIT
 ) -> BinaryIO | None:
     """The reply of `get_positions` or `get_organisations`, otherwise as `write_users`.
 
@@ -86,7 +86,7 @@ def write_hierarchy(
             reply.write(replies.HIERARCHY_HEAD)
             reply.write_records(_frameworks(caller, connection, hierarchy, reply.warn))
             reply.write(replies.HIERARCHY_MIDDLE[hierarchy.kind])
-            reply.write_records(_items(caller, connection, hierarchy, reply.warn))
+            reply.write_records(_items(caller, connection, hierarchy, page, reply.warn))
             reply.write(replies.LIST_TAIL)
     return reply.file
 
@@ -265,7 +265,7 @@ def _frameworks(
 
 
 def _items(
-    caller: Caller, connection: Connection, hierarchy: Hierarchy, warn: Warn
+    caller: Caller, connection: Connection, hierarchy: Hierarchy, page: int, warn: Warn
 ) -> Iterator[Iterable[bytes]]:
     """Merge items and their custom values, both in the order in which items are sent: parents come first."""
     framework, sent_to = hierarchy.framework, hierarchy.sent_to
@@ -290,7 +290,7 @@ def _items(
         .where(sent_to.client_id == caller.id)
         .order_by(*order, field.sortorder, field.id)
     )
-    piecemeal = {"yield_per": PAGE}
+    piecemeal = {"yield_per": page}
     groups = groupby(
         connection.execute(values, execution_options=piecemeal).mappings(), key=itemgetter("item_id")
     )

@@ -8,14 +8,13 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Connection, Select, exists, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import pictures
-from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
-from tconnect_pyramid.models import Job, ProfileField, ProfileValue
+from tconnect_pyramid.models import AudienceMember, Job, ProfileField, ProfileValue
 from tconnect_pyramid.protocol.columns import Warn
 from tconnect_pyramid.protocol.users import USER_FIELDS, write_job, write_profile_field, write_user
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
@@ -51,15 +50,14 @@ def as_records(
     warn: Warn,
     files: Mapping[str, bytes] | None = None,
 ) -> Iterator[dict[str, object]]:
-    """The user records of rows of `select_people`, by a few statements for all of them together.
+    """The user records of rows of `select_people`, at least one, by two more statements for all of them.
 
     With `files`, the files of the picture of the only row, as `get_user` gives it. `warn` hears of
     values that a Totara client could not store.
     """
-    keys = [row["key"] for row in rows]
     speaks_of_jobs = caller.apiversion >= FIRST_VERSION_WITH_JOBS
-    fields = _profile_fields(where, keys) if speaks_of_jobs and caller.sends_profile_fields else None
-    jobs = _jobs(where, keys, warn) if speaks_of_jobs and caller.sends_jobs else None
+    fields = _profile_fields(where, caller, rows) if speaks_of_jobs and caller.sends_profile_fields else None
+    jobs = _jobs(where, caller, rows, warn) if speaks_of_jobs and caller.sends_jobs else None
     for row in rows:
         values = {**row, "id": row["key"], PASSWORD: _sendable(row.get(PASSWORD))}
         sent_files = None
@@ -90,45 +88,67 @@ def person(session: Session, context: Context, caller: Caller, account_key: int)
         return next(as_records(session, caller, [row], warn=warn, files=files))
 
 
-def _profile_fields(where: Session | Connection, keys: Sequence[int]) -> Beside:
+def _profile_fields(where: Session | Connection, caller: Caller, rows: Sequence[Mapping[Any, Any]]) -> Beside:
+    statement = (
+        select(ProfileValue.account_key, ProfileField.shortname, ProfileField.datatype, ProfileValue.data)
+        .join(ProfileField, ProfileField.id == ProfileValue.field_id)
+        .where(*_of(rows, caller, ProfileValue.account_key))
+        .order_by(ProfileValue.account_key, ProfileField.sortorder, ProfileField.id)
+    )
     found: dict[int, list[Mapping[str, object]]] = {}
-    for some in in_batches(keys):
-        for key, shortname, datatype, data in where.execute(
-            select(ProfileValue.account_key, ProfileField.shortname, ProfileField.datatype, ProfileValue.data)
-            .join(ProfileField, ProfileField.id == ProfileValue.field_id)
-            .where(ProfileValue.account_key.in_(some))
-            .order_by(ProfileValue.account_key, ProfileField.sortorder, ProfileField.id)
-        ):
-            found.setdefault(key, []).append(write_profile_field(shortname, datatype, data))
+    for key, shortname, datatype, data in where.execute(statement):
+        found.setdefault(key, []).append(write_profile_field(shortname, datatype, data))
     return found
 
 
-def _jobs(where: Session | Connection, keys: Sequence[int], warn: Warn) -> Beside:
+def _jobs(
+    where: Session | Connection, caller: Caller, rows: Sequence[Mapping[Any, Any]], warn: Warn
+) -> Beside:
+    statement = (
+        select(
+            Job.id,
+            Job.account_key,
+            Job.fullname,
+            Job.shortname,
+            Job.idnumber,
+            Job.description,
+            Job.startdate,
+            Job.enddate,
+            Job.timecreated,
+            Job.timemodified,
+            Job.position_id.label("positionid"),
+            Job.positionassignmentdate,
+            Job.organisation_id.label("organisationid"),
+            Job.sortorder,
+        )
+        .where(*_of(rows, caller, Job.account_key))
+        .order_by(Job.account_key, Job.sortorder, Job.id)
+    )
     found: dict[int, list[Mapping[str, object]]] = {}
-    for some in in_batches(keys):
-        for row in where.execute(
-            select(
-                Job.id,
-                Job.account_key,
-                Job.fullname,
-                Job.shortname,
-                Job.idnumber,
-                Job.description,
-                Job.startdate,
-                Job.enddate,
-                Job.timecreated,
-                Job.timemodified,
-                Job.position_id.label("positionid"),
-                Job.positionassignmentdate,
-                Job.organisation_id.label("organisationid"),
-                Job.sortorder,
-            )
-            .where(Job.account_key.in_(some))
-            .order_by(Job.account_key, Job.sortorder, Job.id)
-        ).mappings():
-            values = {str(name): value for name, value in row.items()}
-            found.setdefault(row["account_key"], []).append(write_job(values, warn=warn))
+    for row in where.execute(statement).mappings():
+        values = {str(name): value for name, value in row.items()}
+        found.setdefault(row["account_key"], []).append(write_job(values, warn=warn))
     return found
+
+
+def _of(
+    rows: Sequence[Mapping[Any, Any]], caller: Caller, account_key: InstrumentedAttribute[int]
+) -> list[ColumnElement[bool]]:
+    """Conditions: it belongs to somebody on this page. People come in the order of their keys.
+
+    By range, as a list of two thousand keys takes several statements. A page of a small audience spans
+    many who are not in it.
+    """
+    page = [account_key >= rows[0]["key"], account_key <= rows[-1]["key"]]
+    if caller.restrict_audience_id is None:
+        return page
+    member = exists(
+        select(AudienceMember.account_key).where(
+            AudienceMember.account_key == account_key,
+            AudienceMember.audience_id == caller.restrict_audience_id,
+        )
+    )
+    return [*page, member]
 
 
 def _sendable(password: object) -> str | None:

@@ -13,7 +13,7 @@ from support.server_site import ORGANISATIONS, POSITIONS, ClientSites, ServerSit
 
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES
 from tconnect_pyramid.errors import Refused
-from tconnect_pyramid.models import FormerMember, Picture
+from tconnect_pyramid.models import FormerMember, Picture, PositionValue
 from tconnect_pyramid.server import lists
 from tconnect_pyramid.server.callers import Caller
 
@@ -531,6 +531,25 @@ def test_a_hierarchy_costs_the_same_for_any_number_of_items_and_leaves_no_connec
 
     # Is there any framework; frameworks; items; custom values.
     assert numbers == [4, 4]
+
+
+def test_a_hierarchy_that_is_read_in_pieces_is_whole(server):
+    framework = server.add_framework(POSITIONS)
+    grade, fields = server.add_type(POSITIONS, "GRADE", band="text", level="text")
+    items = [server.add_item(POSITIONS, framework, type_id=grade) for _ in range(7)]
+    for item in items[1::2]:
+        for field in fields.values():
+            server.insert(PositionValue, item_id=item, field_id=field, data=f"of {item}", value=None)
+    client = server.add_client(position_frameworks=[framework])
+
+    for page in (1, 2, 7):
+        with lists.write_hierarchy(
+            server.context, caller(client), HIERARCHIES["position"], page=page
+        ) as reply:
+            sent = json.loads(reply.read())["data"]["positions"]
+        assert [(int(item["id"]), [field["data"] for field in item["custom_fields"]]) for item in sent] == [
+            (item, [f"of {item}"] * 2 if item in items[1::2] else []) for item in items
+        ]
 
 
 def test_a_hierarchy_over_the_limit_is_refused(server):
