@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from io import BytesIO
+
 import bcrypt
 import pytest
+from PIL import Image
 from sqlalchemy import select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support import sites
 
 from tconnect_pyramid import people, sessions
-from tconnect_pyramid.directory import audiences
+from tconnect_pyramid.directory import audiences, jobs, profiles
 from tconnect_pyramid.directory.columnmap import ColumnMap, inverted, joined
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Account, AudienceMember, AuditEntry, Link, Server, SignIn
+from tconnect_pyramid.options import set_option
 
 PASSWORD = "en hemlighet"
 
@@ -341,10 +345,98 @@ def test_nobody_is_found_who_is_not_there(session, context):
         people.suspend(session, context, 999)
 
 
+def drawn(colour):
+    out = BytesIO()
+    Image.new("RGB", (60, 60), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_local_account_has_values_a_picture_and_jobs_of_its_own(session, context):
+    key = add(session, context).key
+    profiles.add_field(session, context, "shirt", datatype="text")
+    job = jobs.add_job(session, context, key, idnumber="1")
+    assert people.belongings(session, context, key) == people.Belongings({}, 0, (), [job], None, None)
+
+    people.set_profile_value(session, context, key, "shirt", "XL", actor="account:9")
+    assert people.set_picture(session, context, key, drawn("red")) == ("f1.png", "f2.png", "f3.png")
+
+    found = people.belongings(session, context, key)
+    assert (found.fields, found.picture, found.pictures) == (
+        {"shirt": "XL"},
+        sites.NOW,
+        ("f1.png", "f2.png", "f3.png"),
+    )
+    people.remove_picture(session, context, key)
+    people.set_profile_value(session, context, key, "shirt", "")
+    assert people.belongings(session, context, key) == people.Belongings({}, 0, (), [job], None, None)
+    assert trail(session)[3:] == [
+        ("account.field_set", "account:9"),
+        ("account.picture_set", "command"),
+        ("account.picture_removed", "command"),
+        ("account.field_set", "command"),
+    ]
+
+
+def test_a_number_of_a_picture_never_comes_back(session, context):
+    """A client that did not ask in between would keep the old picture."""
+    key = add(session, context).key
+    numbers = []
+    for colour in ("red", "blue"):
+        people.set_picture(session, context, key, drawn(colour))
+        numbers.append(people.belongings(session, context, key).picture)
+    people.remove_picture(session, context, key)
+    context.clock.tick(5)
+    people.set_picture(session, context, key, drawn("red"))
+    numbers.append(people.belongings(session, context, key).picture)
+
+    assert numbers == [sites.NOW, sites.NOW + 1, sites.NOW + 5]
+
+
+def test_what_a_server_owns_is_changed_there(session, context):
+    key = connected(session, context)
+    profiles.add_field(session, context, "shirt", datatype="text")
+
+    for change in (
+        lambda: people.set_profile_value(session, context, key, "shirt", "XL"),
+        lambda: people.set_picture(session, context, key, drawn("red")),
+        lambda: people.remove_picture(session, context, key),
+    ):
+        with pytest.raises(Conflict, match="Mother site"):
+            change()
+    found = people.belongings(session, context, key)
+    assert (found.owner, found.fields_owner) == ("the server Mother site", "the server Mother site")
+    assert (found.fields, found.pictures) == ({}, ())
+
+    # While the server's values are not asked for, those of this site are its own.
+    set_option(session, context.settings, "client.sync_profile_fields", "false", sites.NOW)
+    people.set_profile_value(session, context, key, "shirt", "XL")
+    found = people.belongings(session, context, key)
+    assert (found.fields, found.owner, found.fields_owner) == (
+        {"shirt": "XL"},
+        "the server Mother site",
+        None,
+    )
+
+
+def test_who_is_deleted_gets_nothing_any_more(session, context):
+    key = add(session, context).key
+    profiles.add_field(session, context, "shirt", datatype="text")
+    people.set_profile_value(session, context, key, "shirt", "XL")
+    people.set_picture(session, context, key, drawn("red"))
+    people.delete_person(session, context, key)
+
+    assert people.belongings(session, context, key) == people.Belongings({}, 0, (), [], None, None)
+    with pytest.raises(Conflict, match="is deleted"):
+        people.set_profile_value(session, context, key, "shirt", "XL")
+    with pytest.raises(Conflict, match="is deleted"):
+        people.set_picture(session, context, key, drawn("red"))
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
         (lambda s, c, key: people.set_admin(s, c, key, True), "admin"),
+        (lambda s, c, key: people.set_picture(s, c, key, drawn("red")), "picture"),
         (lambda s, c, key: people.set_password(s, c, key, PASSWORD), "password"),
         (lambda s, c, key: people.edit_person(s, c, key, {"city": "Ulm"}), "city"),
         (lambda s, c, key: people.add_person(s, c, username="b", admin=True), "admin"),

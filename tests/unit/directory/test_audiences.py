@@ -39,15 +39,17 @@ def person(session, context, username):
 
 def client(session, **values):
     row = Client(
-        state="active",
-        name="C",
-        url="http://c.example",
-        idnumber="c" * 40,
-        client_secret=b"",
-        server_secret_hash="h",
-        timecreated=1,
-        timemodified=1,
-        **values,
+        **{
+            "state": "active",
+            "name": "C",
+            "url": "http://c.example",
+            "idnumber": "c" * 40,
+            "client_secret": b"",
+            "server_secret_hash": "h",
+            "timecreated": 1,
+            "timemodified": 1,
+            **values,
+        }
     )
     session.add(row)
     session.flush()
@@ -188,6 +190,32 @@ def test_a_client_that_gets_each_new_one_gets_it(session, context):
     assert session.execute(select(ClientCourse.client_id, ClientCourse.course_id)).all() == [
         (wants.id, course.id)
     ]
+
+
+def test_many_new_ones_are_offered_at_once_and_only_to_active_clients(session, context):
+    made = [audiences.add_audience(session, context, name=name).id for name in "AB"]
+    taught = [courses.add_course(session, context, fullname=name).id for name in "CD"]
+    wants = client(session, add_new_audiences=True, add_new_courses=True)
+    client(
+        session,
+        state="deleted",
+        idnumber="d" * 40,
+        server_secret_hash="i",
+        add_new_audiences=True,
+        add_new_courses=True,
+    )
+
+    audiences.offer_new(session, made)
+    audiences.offer_new(session, made, kept=GROUPS)
+    audiences.offer_new(session, [])
+    courses.offer_new(session, taught)
+
+    offered = select(ClientAudience.client_id, ClientAudience.audience_id).order_by(
+        ClientAudience.audience_id
+    )
+    assert session.execute(offered).all() == [(wants.id, id_) for id_ in made]
+    offered = select(ClientCourse.client_id, ClientCourse.course_id).order_by(ClientCourse.course_id)
+    assert session.execute(offered).all() == [(wants.id, id_) for id_ in taught]
 
 
 def test_a_client_that_does_not_want_new_ones_gets_none(session, context):

@@ -16,6 +16,8 @@ from tconnect_pyramid.models import (
     Audience,
     AudienceMember,
     AwaitedMember,
+    Client,
+    ClientAudience,
     Collection,
     Group,
     GroupMember,
@@ -91,6 +93,43 @@ def test_collections_become_audiences_named_and_described_as_on_the_server(synce
     )
     assert members(synced, staff.idnumber) == {3, 4}
     assert members(synced, fire.idnumber) == {5}
+
+
+def test_a_client_of_this_site_that_gets_each_new_audience_gets_those_of_a_sync(synced, server, server_id):
+    """A site may hold both roles (protocol 2 and 8)."""
+    with synced.unit() as session:
+        for number, wants in ((1, True), (2, False)):
+            session.add(
+                Client(
+                    state="active",
+                    name="C",
+                    url=f"http://c{number}.example",
+                    idnumber=str(number) * 40,
+                    client_secret=b"",
+                    server_secret_hash=str(number),
+                    add_new_audiences=wants,
+                    timecreated=1,
+                    timemodified=1,
+                )
+            )
+    server.cohorts = [cohort(1, 3), cohort(2, 4)]
+
+    def offered():
+        with synced.reading() as session:
+            return session.execute(
+                select(Client.url, Audience.idnumber)
+                .join(ClientAudience, ClientAudience.client_id == Client.id)
+                .join(Audience, Audience.id == ClientAudience.audience_id)
+                .order_by(Audience.idnumber)
+            ).all()
+
+    sync(synced, server_id)
+    sync(synced, server_id)
+    assert offered() == [("http://c1.example", f"tc_cohort_{number}_{SERVER}") for number in (1, 2)]
+
+    server.cohorts = [cohort(2, 4)]
+    sync(synced, server_id)
+    assert offered() == [("http://c1.example", f"tc_cohort_2_{SERVER}")]
 
 
 def test_an_audience_keeps_its_id_through_every_change(synced, server, server_id):
