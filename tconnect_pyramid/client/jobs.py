@@ -25,6 +25,7 @@ from tconnect_pyramid.protocol.users import JobRecord
 
 KIND = "job"
 OTHER_ORDER = "jobs in another order"
+_TABLE = cast("Table", Job.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,10 @@ class Jobs:
 
     def read(self, session: Session, keys: Iterable[int]) -> dict[int, list[LocalJob]]:
         """The jobs of these accounts by key, in their order."""
-        columns = Job.__table__.columns
         local: dict[int, list[LocalJob]] = defaultdict(list)
         for some in in_batches(keys):
             rows = session.execute(
-                select(*columns, Counterpart.remote_id)
+                select(*_TABLE.columns, Counterpart.remote_id)
                 .outerjoin(
                     Counterpart,
                     and_(
@@ -209,14 +209,24 @@ def write(session: Session, server_id: int, changes: Mapping[int, JobChanges]) -
         for remote_id, values in each.added.items()
     ]
     for some in in_batches(new):
-        ids = session.scalars(
-            insert(Job).returning(Job.id, sort_by_parameter_order=True), [values for _, values in some]
+        session.execute(insert(_TABLE), [values for _, values in some])
+        # Read back by what is unique: the only way that is a set for every database.
+        rows = session.execute(
+            select(Job.account_key, Job.idnumber, Job.id).where(
+                Job.account_key.in_({values["account_key"] for _, values in some})
+            )
         )
+        ids = {(key, idnumber): job_id for key, idnumber, job_id in rows}
         session.execute(
             insert(Counterpart),
             [
-                {"remote_id": remote_id, "kind": KIND, "server_id": server_id, "local_id": local_id}
-                for (remote_id, _), local_id in zip(some, ids.all(), strict=True)
+                {
+                    "remote_id": remote_id,
+                    "kind": KIND,
+                    "server_id": server_id,
+                    "local_id": ids[values["account_key"], values["idnumber"]],
+                }
+                for remote_id, values in some
             ],
         )
 
@@ -235,14 +245,13 @@ def _update(session: Session, updated: Mapping[int, Mapping[str, Any]]) -> None:
         session.execute(
             update(Job).where(Job.id.in_(some)).values(idnumber=literal(parked) + as_type(Job.id, String))
         )
-    table = cast("Table", Job.__table__)
     grouped: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for job_id, values in updated.items():
         grouped[tuple(sorted(values))].append({"row_id": job_id, **values})
     for names, rows in grouped.items():
         session.execute(
-            update(table)
-            .where(table.c.id == bindparam("row_id"))
+            update(_TABLE)
+            .where(_TABLE.c.id == bindparam("row_id"))
             .values({name: bindparam(name) for name in names}),
             rows,
         )
