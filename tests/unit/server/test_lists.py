@@ -11,6 +11,8 @@ from sqlalchemy import event, text
 from support import sites
 from support.server_site import ORGANISATIONS, POSITIONS, ClientSites, ServerSite, statements
 
+from tconnect_pyramid.directory.audiences import add_audience
+from tconnect_pyramid.directory.courses import add_course
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import FormerMember, Picture, PositionValue
@@ -350,6 +352,7 @@ def test_who_was_a_member_once_and_lives_is_not_sent(server):
 
     assert users(server, client) == []
     assert one(server, key, client) is None
+    assert "result=error" in server.grant(server.sign_in(key), client)
 
 
 def test_a_former_member_is_sent_once(server):
@@ -642,6 +645,18 @@ def test_the_chosen_collections_are_sent_with_their_members(server):
         "cohort": {staff: [ann, cid], empty: []},
         "course": {course: [ann, bob]},
     }
+
+
+def test_new_audiences_and_courses_reach_a_client_that_gets_each_new_one(server):
+    old = server.add_audience()
+    wants = server.add_client(add_new_audiences=True, add_new_courses=True)
+    others = server.add_client(audiences=[old])
+    with server.context.unit() as session:
+        audience = add_audience(session, server.context, name="New").id
+        course = add_course(session, server.context, fullname="New").id
+
+    assert collections(server, wants) == {"cohort": {audience: []}, "course": {course: []}}
+    assert collections(server, others) == {"cohort": {old: []}, "course": {}}
 
 
 def test_members_are_kept_to_the_restricting_audience(server):
