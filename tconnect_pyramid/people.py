@@ -30,6 +30,8 @@ LOCAL = "manual"
 """The auth method of accounts that have their password here."""
 CONNECT = "connect"
 """The auth method of accounts whose password is at a server (protocol 9)."""
+NOLOGIN = "nologin"
+"""The auth method of accounts by which nobody logs in."""
 
 # Names that the protocol gives to accounts itself (protocol 9): nobody may take one by hand.
 RESERVED_BEGINNINGS = ("deleted_", "tc_")
@@ -299,6 +301,27 @@ def set_admin(
             session, actor, "account.admin_given" if on else "account.admin_taken", person.username, id=key
         )
     return get_person(session, context, key)
+
+
+def set_auth(session: Session, context: Context, key: int, auth: str, *, actor: str = "command") -> list[int]:
+    """Let somebody log in by a password kept here (`manual`), or not at all (`nologin`).
+
+    Whoever may not any more is signed out: gives the ids of the notices for `deliver_now`. Raises NotFound,
+    InvalidInput for another method or where it cannot be kept, and Conflict for a person of a server.
+    """
+    person = _usable(session, context, key)
+    _refuse_not_kept(context, ["auth"])
+    if auth not in {LOCAL, NOLOGIN}:
+        raise InvalidInput("auth", f"auth: expected {LOCAL} or {NOLOGIN}, found {auth!r}.")
+    if session.scalar(select(Link.person_id).where(Link.account_key == key).limit(1)) is not None:
+        raise Conflict(
+            f"{person.username} logs in through {_server_of(session, key)}, which keeps the account."
+        )
+    if person.auth == auth:
+        return []
+    context.accounts.update(session, {key: {"auth": auth, "timemodified": context.clock()}})
+    context.audit(session, actor, "account.auth_set", person.username, id=key, auth=auth)
+    return sessions.end_of_accounts(session, context, [key], "ended") if auth == NOLOGIN else []
 
 
 def authenticate(session: Session, context: Context, username: str, password: str) -> AccountView | None:

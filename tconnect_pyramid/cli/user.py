@@ -108,20 +108,24 @@ def edit(site: Site, who: str, changes: tuple[str, ...]) -> Answer:
     """Change fields of an account: firstname, lastname, email, idnumber, city, country, lang and so on.
 
     Custom profile fields are written profile_field_SHORTNAME=VALUE, dates as 2024-05-31; an empty value takes
-    one away. Fields of a person who came from a server are changed there.
+    one away. Fields of a person who came from a server are changed there. auth=manual lets somebody log in by a
+    password again, auth=nologin not at all.
     """
     wanted = assignments(changes)
+    auth = wanted.pop("auth", None)
     custom = {name: wanted.pop(name) for name in list(wanted) if name.startswith(PROFILE_FIELD)}
     context = site.migrated()
     with context.unit() as session:
         person = context.accounts.find(session, who)
-        if wanted:
-            person = people.edit_person(session, context, person.key, wanted, actor=ACTOR)
+        notices = [] if auth is None else people.set_auth(session, context, person.key, auth, actor=ACTOR)
+        person = people.edit_person(session, context, person.key, wanted, actor=ACTOR)
         for name, text in custom.items():
             people.set_profile_value(
                 session, context, person.key, name.removeprefix(PROFILE_FIELD), text, actor=ACTOR
             )
-        return _whole(session, context, person)
+        answer = _whole(session, context, person)
+    deliver_now(context, notices)
+    return answer
 
 
 @command(user, "picture")

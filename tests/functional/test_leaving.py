@@ -344,6 +344,17 @@ def test_the_command_says_what_it_did(tconnect):
     assert "Kept as administrators or protected accounts: boss." in said
 
 
+def test_somebody_is_given_a_password_again_after_nologin(tconnect):
+    tconnect("client", "enable")
+    server_id = tconnect.change(add_server)
+    tconnect("user", "edit", "ana", "auth=manual", status=1)
+    tconnect("client", "server", "leave", server_id, "--accounts", "keep", "--new-auth", "nologin", "--force")
+    assert tconnect.json("user", "show", "ana")["auth"] == "nologin"
+    edited = tconnect.json("user", "edit", "ana", "auth=manual", "firstname=Ana")
+    assert (edited["auth"], edited["firstname"]) == ("manual", "Ana")
+    tconnect("user", "edit", "ana", "auth=ldap", status=2)
+
+
 def test_ways_to_log_in_are_kept(tconnect):
     listed = tconnect.json("auth", "list")
     assert [(row["name"], row["enabled"], row["order"]) for row in listed] == [

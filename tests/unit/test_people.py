@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from support import sites
+from support import peers, sites
 
 from tconnect_pyramid import people, sessions
 from tconnect_pyramid.directory import audiences, jobs, profiles
@@ -432,9 +432,38 @@ def test_who_is_deleted_gets_nothing_any_more(session, context):
         people.set_picture(session, context, key, drawn("red"))
 
 
+def test_somebody_may_log_in_by_a_password_or_not_at_all(context):
+    with context.unit() as session:
+        key = add(session, context, password=PASSWORD).key
+        browser = sessions.new_browser_id()
+        sessions.start(session, browser, key, context.clock())
+        assert people.set_auth(session, context, key, "manual") == []
+        assert isinstance(sessions.look_up(session, context, browser), sessions.SignedIn)
+        people.set_auth(session, context, key, "nologin")
+        assert isinstance(sessions.look_up(session, context, browser), sessions.Ended)
+        username = people.get_person(session, context, key).username
+        assert people.authenticate(session, context, username, PASSWORD) is None
+        people.set_auth(session, context, key, "manual")
+        assert people.authenticate(session, context, username, PASSWORD) is not None
+        for method in ("connect", "ldap", ""):
+            with pytest.raises(InvalidInput, match="expected manual or nologin"):
+                people.set_auth(session, context, key, method)
+
+
+def test_how_a_person_of_a_server_logs_in_is_not_changed_here(context):
+    server_id = peers.add_server(context)
+    with context.unit() as session:
+        key = add(session, context, auth="connect").key
+        session.add(Link(person_id=3, server_id=server_id, account_key=key, timecreated=0))
+        with pytest.raises(Conflict, match="through the server Totara server"):
+            people.set_auth(session, context, key, "manual")
+        assert people.get_person(session, context, key).auth == "connect"
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
+        (lambda s, c, key: people.set_auth(s, c, key, "nologin"), "auth"),
         (lambda s, c, key: people.set_admin(s, c, key, True), "admin"),
         (lambda s, c, key: people.set_picture(s, c, key, drawn("red")), "picture"),
         (lambda s, c, key: people.set_password(s, c, key, PASSWORD), "password"),
