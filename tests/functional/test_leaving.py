@@ -80,7 +80,9 @@ def is_signed_in(browser, url):
 
 
 def wishes(sites):
-    return clients.ClientWishes(name="Test client", url=sites.client_url)
+    with sites.server.reading() as session:
+        offered = tuple(audience.id for audience in audiences.list_audiences(session))
+    return clients.ClientWishes(name="Test client", url=sites.client_url, audiences=offered)
 
 
 def reconnect(sites):
@@ -183,10 +185,17 @@ def test_the_same_server_can_connect_this_site_again_and_strangers_keep_their_na
     leave(sites)
     reconnect(sites)
 
-    users, _ = bring(sites)
+    users, collections = bring(sites)
 
     assert users.counts["skipped"] == 2
     assert users.counts["created"] == 0
+    assert collections.state == "done"
+    with sites.client.reading() as session:
+        found = audiences.list_audiences(session, members=True)
+    assert [(it.name, it.component, it.size) for it in found] == [
+        ("Engineers", "", 2),
+        ("Engineers", "auth_connect", 0),
+    ]
     assert {name: row.id for name, row in accounts(sites.client).items()} == before
 
 
