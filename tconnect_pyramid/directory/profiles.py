@@ -141,15 +141,16 @@ def set_value(
 ) -> None:
     """Give an account a value as somebody types it, such as 2024-05-31 for a date; an empty one removes it.
 
-    Asks nobody whether the field of this account is a server's: `people.set_profile_value` does. Raises
+    One that stays the same is passed over. Asks nobody whether the field of this account is a server's: `people.set_profile_value` does. Raises
     NotFound and InvalidInput.
     """
     found = find_field(session, shortname)
     known_members(session, around, [key])
     data = checked(shortname, found.datatype, text, found.choices) if text.strip() else ""
-    session.execute(
-        delete(ProfileValue).where(ProfileValue.account_key == key, ProfileValue.field_id == found.id)
-    )
+    mine = (ProfileValue.account_key == key, ProfileValue.field_id == found.id)
+    if data == (session.scalar(select(ProfileValue.data).where(*mine)) or ""):
+        return
+    session.execute(delete(ProfileValue).where(*mine))
     if data:
         session.execute(insert(ProfileValue).values(account_key=key, field_id=found.id, data=data))
     around.audit(session, actor, "account.field_set", found.shortname, id=key)

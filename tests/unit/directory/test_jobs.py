@@ -155,7 +155,9 @@ def test_a_job_is_edited(session, context, ana):
 
     context.clock.tick(60)
     jobs.edit_job(session, context, made.id, {"position": str(position.id), "organisation": ""})
+    jobs.edit_job(session, context, made.id, {"description": "<p>x</p>"})
     assert tuple(session.execute(assigned).one()) == (sites.NOW + 60, sites.NOW + 120)
+    assert jobs.edit_job(session, context, made.id, {}).idnumber == "one"
     assert jobs.get_job(session, made.id).organisation is None
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from sqlalchemy import func, select
 from support import sites
 
 from tconnect_pyramid import people
 from tconnect_pyramid.directory import profiles
+from tconnect_pyramid.directory.values import moment
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import AuditEntry, ProfileField, ProfileValue
 
@@ -108,6 +111,19 @@ def test_values_are_kept_as_they_are_sent(session, context, ana, datatype, typed
     assert profiles.values_of(session, [ana]) == {ana: {"x": kept}}
 
 
+@pytest.fixture
+def in_tokyo(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_date_begins_in_utc_wherever_the_machine_stands(in_tokyo):
+    assert moment("x", "2024-05-31") == 1717113600
+
+
 @pytest.mark.parametrize(
     ("datatype", "typed"),
     [
@@ -144,8 +160,13 @@ def test_a_value_is_replaced_and_an_empty_one_removes_it(session, context, ana):
 
     assert profiles.values_of(session, [ana, bo, 999]) == {ana: {"x": "new"}, bo: {"x": "old", "y": "old"}}
     assert list(profiles.values_of(session, [bo])[bo]) == ["x", "y"]
-    entry = session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()).offset(1)).first()
-    assert (entry.action, entry.actor, entry.subject) == ("account.field_set", "account:1", "x")
+    newest = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(2)
+    last, before = session.scalars(newest).all()
+    assert (before.action, before.actor, before.subject) == ("account.field_set", "account:1", "x")
+
+    for field, value in (("x", " new "), ("y", "")):
+        profiles.set_value(session, context, ana, field, value)
+    assert session.scalars(newest).all() == [last, before]
 
 
 def test_only_living_accounts_have_values(session, context, ana):
