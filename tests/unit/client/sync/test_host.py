@@ -6,12 +6,14 @@ import pytest
 from sqlalchemy import String, orm, select
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from support import lists, sites
-from support.lists import cohort, person, tombstone
+from support.lists import cohort, field, job, person, tombstone
 
 from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.directory import profiles
 from tconnect_pyramid.directory.columnmap import ColumnMap, Mapped, inverted, joined
 from tconnect_pyramid.errors import ConfigurationProblem
-from tconnect_pyramid.models import AudienceMember, Link
+from tconnect_pyramid.models import AudienceMember, Counterpart, Job, Link, ProfileValue
+from tconnect_pyramid.options import set_option
 
 SERVER = "5" * 40
 
@@ -29,6 +31,7 @@ class User(Host):
     full_name: orm.Mapped[str] = mapped_column(String(205))
     is_active: orm.Mapped[bool]
     town: orm.Mapped[str | None] = mapped_column(String(12))
+    staff_number: orm.Mapped[str | None] = mapped_column(String(12))
     tenant: orm.Mapped[str]
 
 
@@ -40,6 +43,7 @@ COLUMNS = ColumnMap(
         "firstname": joined(User.full_name, "firstname", "lastname"),
         "suspended": inverted(User.is_active),
         "city": User.town,
+        "idnumber": User.staff_number,
     },
     defaults={"tenant": "main"},
 )
@@ -112,6 +116,66 @@ def test_a_value_too_long_for_the_hosts_column_skips_the_record_only(client, ser
     assert report.state == "partial"
     assert users(client) == [OWN, row(4, "First4 Last4")]
     assert "city has 20 characters, more than the 12" in report.lines[0].detail
+
+
+def switch_on(client, *names):
+    with client.unit() as session:
+        for name in names:
+            set_option(session, client.settings, f"client.{name}", "true", client.clock())
+
+
+def test_a_user_of_the_host_is_taken_over_and_keeps_the_login(client, server, server_id):
+    switch_on(client, "migrate_accounts")
+    with client.unit() as session:
+        set_option(session, client.settings, "client.account_mapping", "email", client.clock())
+    server.people = [person(3, email="OWN@example.com"), person(4)]
+
+    report = run_sync(client, "users", server_id)
+
+    assert lists.nonzero(report.counts) == {"linked": 1, "created": 1}
+    taken = ("own", "OWN@example.com", "First3 Last3", True, "Wellington", "x")
+    assert users(client) == [taken, row(4, "First4 Last4")]
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 2}
+
+
+def test_staff_numbers_swap_and_are_not_given_twice(client, server, server_id):
+    switch_on(client, "sync_idnumber")
+    server.people = [person(3, idnumber="A"), person(4, idnumber="B"), person(5, idnumber="B")]
+    run_sync(client, "users", server_id)
+    server.people = [person(3, idnumber="B"), person(4, idnumber="A"), person(5, idnumber="")]
+
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"updated": 2, "unchanged": 1}
+
+    with client.reading() as session:
+        numbers = session.scalars(select(User.staff_number).order_by(User.uid)).all()
+    assert numbers == [None, "B", "A", ""]
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 3}
+
+
+def test_fields_and_jobs_are_kept_beside_the_hosts_table_and_go_with_its_rows(client, server, server_id):
+    with client.unit() as session:
+        profiles.add_field(session, client, "shirt", datatype="text")
+    server.people = [
+        person(3, jobs=[job(1, "A")], profile_fields=[field("shirt", "M")]),
+        person(4, profile_fields=[]),
+    ]
+    run_sync(client, "users", server_id)
+    assert kept_beside(client) == (["A"], ["M"], 1)
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 2}
+
+    server.people = [tombstone(3), person(4, profile_fields=[])]
+    run_sync(client, "users", server_id)
+
+    assert kept_beside(client) == ([], [], 0)
+
+
+def kept_beside(client):
+    with client.reading() as session:
+        return (
+            list(session.scalars(select(Job.idnumber))),
+            list(session.scalars(select(ProfileValue.data))),
+            len(session.scalars(select(Counterpart.local_id)).all()),
+        )
 
 
 def test_without_a_column_for_it_a_deleted_person_loses_the_row_and_comes_back_as_another(
