@@ -412,6 +412,7 @@ def _table(context: Context, reports: Sequence[RunReport], *, started: bool = Fa
     said = [
         f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}{_decision(row)}"
         for row in rows
-        if not started and row["message"] and STATUS.get(str(row["state"]), DONE)
+        # Of what went well too, such as that a setting is off; but not which version was agreed on.
+        if not started and row["message"] and (row["kind"] != HANDSHAKE or row["state"] != "done")
     ]
     return Rows(columns, rows, "Nothing was synchronised yet.", "\n".join(said))

@@ -29,6 +29,7 @@ from tconnect_pyramid.client import servers as client_role
 from tconnect_pyramid.client.connecting import open_invitation
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
 from tconnect_pyramid.context import Context, make_idnumber
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_frameworks
 from tconnect_pyramid.errors import PeerError, SyncBusy, TConnectError
 from tconnect_pyramid.models import Audience, Course
 from tconnect_pyramid.protocol import paths
@@ -213,6 +214,7 @@ def _prepare_server(context: Context) -> None:
 
 def _prepare_client(context: Context) -> None:
     _upgrade(context)
+    # With the types and custom fields by which it recognises what the server sends.
     seed(context, people=0)
     with context.unit() as session:
         if not context.options(session).client_enabled:
@@ -268,6 +270,8 @@ def _connect(server: Context, client: Context) -> int:
         known = [each for each in server_role.list_clients(session) if each.url == client.settings.site_url]
         audiences = tuple(session.scalars(select(Audience.id).order_by(Audience.id)))
         courses = tuple(session.scalars(select(Course.id).order_by(Course.id)))
+        position_frameworks = tuple(each.id for each in list_frameworks(session, POSITIONS))
+        organisation_frameworks = tuple(each.id for each in list_frameworks(session, ORGANISATIONS))
     connected = _connected(client, idnumber)
     if connected is not None and connected.client_idnumber in {each.idnumber for each in known}:
         return connected.id
@@ -284,6 +288,8 @@ def _connect(server: Context, client: Context) -> int:
         add_new_courses=True,
         audiences=audiences,
         courses=courses,
+        position_frameworks=position_frameworks,
+        organisation_frameworks=organisation_frameworks,
     )
     server_role.register_client(
         server, wishes, invitation.setup_secret, actor=ACTOR, timeout=REGISTER_SECONDS

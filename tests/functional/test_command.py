@@ -1164,6 +1164,55 @@ def test_a_kind_that_is_switched_off_is_told_when_it_is_asked_for_and_passed_ove
     assert (told["state"], told["run"]) == ("done", None)
     assert "client.sync_positions is off" in told["message"]
     assert "positions" not in {run["kind"] for run in client.json("client", "sync")}
+    assert "client.sync_positions is off" in client("client", "sync", "positions").stderr
+    assert "version" not in client("client", "sync").stderr
+
+
+def test_what_a_client_is_sent_besides_people_is_chosen(pair):
+    server, client = pair
+    for noun in ("position", "organisation"):
+        for framework in ("a", "b"):
+            server(noun, "add-framework", framework, "--idnumber", framework)
+            server(
+                noun, "add", f"Item of {framework}", "--framework", framework, "--idnumber", f"i{framework}"
+            )
+    server("job", "add", "ana", "--idnumber", "j1", "--position", "ia", "--organisation", "ib")
+    for site in pair:
+        site("field", "add", "desk", "--type", "text")
+    server("user", "edit", "ana", "profile_field_desk=12")
+
+    added = connect(server, client, "--position-framework", "a", "--no-jobs", "--plugin-services")
+    chosen = ("position_frameworks", "organisation_frameworks", "profile_fields", "jobs", "plugin_services")
+    assert [added[name] for name in chosen] == [[1], [], True, False, True]
+    assert [run["kind"] for run in client.json("client", "sync")] == [
+        "handshake",
+        "positions",
+        "organisations",
+        "users",
+        "collections",
+    ]
+    assert [row["idnumber"] for row in client.json("position", "list")] == ["ia"]
+    assert client.json("organisation", "list") == client.json("job", "list") == []
+    assert client.json("user", "show", "ana@example.org")["fields"] == {"desk": "12"}
+
+    edited = server.json(
+        *("server", "client", "edit", 1, "--organisation-framework", "a", "--organisation-framework", "b"),
+        *("--position-framework", "b", "--jobs", "--no-profile-fields", "--no-plugin-services"),
+    )
+    assert [edited[name] for name in chosen] == [[2], [1, 2], False, True, False]
+    assert [server.json("server", "client", "edit", 1, "--comment", "x")[name] for name in chosen] == [
+        edited[name] for name in chosen
+    ]
+    client("client", "sync")
+    assert [row["idnumber"] for row in client.json("position", "list")] == ["ib"]
+    assert [row["idnumber"] for row in client.json("organisation", "list")] == ["ia", "ib"]
+    (job,) = client.json("job", "list")
+    (item,) = (row["id"] for row in client.json("organisation", "list") if row["idnumber"] == "ib")
+    assert (job["idnumber"], job["position"], job["organisation"]) == ("j1", None, item)
+    assert "The server" in client.json("organisation", "delete", item, status=1)["error"]
+    change = ("server", "client", "edit", 1, "--position-framework")
+    assert "nowhere" in server.json(*change, "nowhere", status=2)["error"]
+    assert server.json(*change, "none")["position_frameworks"] == []
 
 
 def test_one_person_is_fetched(pair):

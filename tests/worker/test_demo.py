@@ -93,6 +93,38 @@ def announced(said: str) -> tuple[str, str, str, str, str]:
     return server, client, user, password, re.search(r"\S*tconnect -c .+", said)[0]
 
 
+def assert_same_on_both(ini: Path, sync: str) -> None:
+    """The client has got whatever the server's sample people have, types and custom fields too."""
+
+    def listed(app: str, *words: str) -> list[dict[str, object]]:
+        done = subprocess.run(
+            [shlex.split(sync)[0], "-c", f"{ini}#{app}", *words, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        found = json.loads(done.stdout)
+        return found if isinstance(found, list) else [found]
+
+    for words, names in (
+        (("position", "list"), ("idnumber", "fullname", "depth", "sortthread", "type", "fields")),
+        (("organisation", "list"), ("idnumber", "fullname", "depth", "sortthread", "type", "fields")),
+        (("job", "list"), ("idnumber", "fullname", "startdate", "enddate", "sortorder")),
+        (("user", "show", "maja@example.org"), ("firstname", "fields")),
+    ):
+        there, here = (
+            sorted(([row[name] for name in names] for row in listed(app, *words)), key=str)
+            for app in ("server", "client")
+        )
+        assert there
+        assert here == there, words
+    assert {row["server"] is None for row in listed("client", "position", "list")} == {False}
+    assert len([row for row in listed("client", "audience", "list") if row["component"]]) == 5
+    jobs = listed("client", "job", "list")
+    assert all(job["position"] and job["organisation"] for job in jobs)
+
+
 def test_a_stranger_takes_the_demo_into_use(demo, start, ini):
     process = demo()
     server, client, user, password, sync = announced(process.said())
@@ -112,6 +144,8 @@ def test_a_stranger_takes_the_demo_into_use(demo, start, ini):
     [run] = json.loads(done.stdout)
     assert run["state"] == "done"
     assert run["counts"]["unchanged"] >= 20, "the first sync was done before"
+
+    assert_same_on_both(ini, sync)
 
     second = start("tconnect_pyramid.site.demo", str(ini))
     assert second.process.wait(60) == 1
