@@ -599,6 +599,11 @@ def test_frameworks_trees_and_types_are_kept(site, noun):
 
     assert site.json(noun, "move", "u", "--parent", "none")["sortthread"] == "02"
     assert site.json(noun, "move", "u", "--before", "boss")["sortthread"] == "01"
+    site(noun, "add", "Deep", "--parent", "boss", "--idnumber", "deep")
+    beside = site.json(noun, "move", "u", "--before", "deep")
+    assert (beside["parent"], beside["sortthread"]) == (1, "01.01")
+    site(noun, "delete", "deep")
+    site(noun, "move", "u", "--parent", "none")
     site(noun, "move", "boss", "--parent", "u")
     moved = site.json(noun, "move", "u", "--framework", "other")
     assert (moved["framework"], moved["parent"]) == (2, None)
