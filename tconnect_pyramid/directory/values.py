@@ -10,11 +10,10 @@ import nh3
 
 from tconnect_pyramid.directory.surroundings import line
 from tconnect_pyramid.errors import InvalidInput
+from tconnect_pyramid.protocol.columns import MAX_LONG_TEXT
 
 LONGEST_LINE = 2048
 """Characters of a custom value of one line."""
-LONGEST_TEXT = 1_000_000
-"""Characters of a text of several lines, as many as we take from a peer."""
 
 _SECONDS = re.compile(r"-?[0-9]{1,18}")
 _WEB = re.compile(r"https?://[^\s<>\"]+")
@@ -65,9 +64,9 @@ def moment(field: str, text: str) -> int:
 
 def long_text(field: str, text: str) -> str:
     """HTML of several lines, cleaned. Raises InvalidInput when it is too long."""
-    if len(text) > LONGEST_TEXT:
+    if len(text) > MAX_LONG_TEXT:
         raise InvalidInput(
-            field, f"{field}: has {len(text)} characters; at most {LONGEST_TEXT} are possible."
+            field, f"{field}: has {len(text)} characters; at most {MAX_LONG_TEXT} are possible."
         )
     return nh3.clean(text.replace("\0", "").strip())
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 from support import sites
 
 from tconnect_pyramid import people
@@ -10,12 +10,14 @@ from tconnect_pyramid.directory.audiences import AUDIENCES, GROUPS
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import (
     Audience,
+    AudienceMember,
     AuditEntry,
     Client,
     ClientAudience,
     ClientCourse,
     Collection,
     Enrolment,
+    FormerMember,
     Group,
     Server,
 )
@@ -277,3 +279,26 @@ def test_names_of_courses_are_their_own(session, context, taken):
         courses.add_course(
             session, context, fullname="B", **{"shortname": "b", taken: "a" if taken == "shortname" else "1"}
         )
+
+
+def test_nothing_hangs_on_a_removed_audience_where_keys_are_not_followed(make_sqlite):
+    """A host's own SQLite engine may not follow foreign keys."""
+    with sites.context(make_sqlite()) as context:
+        event.listen(
+            context.database.engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA foreign_keys = OFF")
+        )
+        with context.unit() as session:
+            wants = client(session, add_new_audiences=True)
+            gone, kept = (audiences.add_audience(session, context, name=name).id for name in "AB")
+            ana = person(session, context, "ana")
+            for audience in (gone, kept):
+                audiences.add_members(session, context, audience, [ana])
+                session.add(FormerMember(account_key=99, audience_id=audience))
+            session.flush()
+
+            audiences.remove_audiences(session, [gone])
+
+            assert [row.id for row in audiences.list_audiences(session)] == [kept]
+            for table in (ClientAudience, AudienceMember, FormerMember):
+                assert session.scalars(select(table.audience_id)).all() == [kept]
+            assert session.scalar(select(ClientAudience.client_id)) == wants.id
