@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,6 +38,9 @@ class Directed:
         self.transport: Transport | None = None
         self.clock: Clock | None = None
         self.login_route: str | None = None
+        self.profile_route: str | None = None
+        self.layout: str = "tconnect_pyramid:templates/tconnect/base.jinja2"
+        self.acting_as: Callable[[Request], bool] | None = None
         self.services: dict[ServiceKey, PluginService] = {}
 
 
@@ -49,12 +52,18 @@ def includeme(config: Configurator) -> None:
         set_tconnect_accounts,
         set_tconnect_dbsession,
         set_tconnect_login_route,
+        set_tconnect_profile_route,
+        set_tconnect_layout,
+        set_tconnect_acting_as,
         set_tconnect_transport,
         set_tconnect_clock,
         add_tconnect_service,
     ):
         config.add_directive(directive.__name__, directive)
     config.add_request_method(lambda request: context_of(request.registry), "tconnect", reify=True)
+    config.add_request_method(
+        lambda request: request.registry["tconnect.directed"].layout, "tconnect_layout", reify=True
+    )
     config.action("tconnect context", lambda: _register_context(config.registry), order=AFTER_ALL_DIRECTIVES)
 
 
@@ -71,6 +80,16 @@ def context_of(registry: Registry) -> Context:
 def login_route(request: Request) -> str | None:
     """The name of the route where people log in to this site, if the host has said so."""
     return request.registry["tconnect.directed"].login_route  # type: ignore[no-any-return]
+
+
+def profile_route(request: Request) -> str | None:
+    """The name of the route where people see their profile, if the host has said so."""
+    return request.registry["tconnect.directed"].profile_route  # type: ignore[no-any-return]
+
+
+def acting_as(request: Request) -> Callable[[Request], bool] | None:
+    """What a host has named to tell whether somebody acts as another person."""
+    return request.registry["tconnect.directed"].acting_as  # type: ignore[no-any-return]
 
 
 def set_tconnect_accounts(
@@ -96,6 +115,27 @@ def set_tconnect_dbsession(config: Configurator, factory: Any) -> None:
 def set_tconnect_login_route(config: Configurator, name: str) -> None:
     """Name the route of the host's login page. It is given `?next=<own path>` and should honour it."""
     _direct(config, "login_route", "login_route", name, name)
+
+
+def set_tconnect_profile_route(config: Configurator, name: str) -> None:
+    """Name the route of the page where people see their own profile; it may be given `?notice=<word>`."""
+    _direct(config, "profile_route", "profile_route", name, name)
+
+
+def set_tconnect_layout(config: Configurator, template: str) -> None:
+    """Put our pages into a Jinja2 template of the host's, with the blocks `title` and `main`."""
+    _direct(config, "layout", "layout", template, template)
+
+
+def set_tconnect_acting_as(config: Configurator, acting: Callable[[Request], bool]) -> None:
+    """Tell who is not themselves: `acting(request)` says whether somebody acts as another person.
+
+    `acting` is a callable or its dotted name. Nobody is signed in at a client as somebody else (protocol 7.2).
+    """
+    found = config.maybe_dotted(acting)
+    if not callable(found):
+        raise ConfigurationProblem([f"set_tconnect_acting_as: {acting!r} cannot be called."])
+    _direct(config, "acting_as", "acting_as", found, repr(found))
 
 
 def set_tconnect_transport(config: Configurator, transport: Transport) -> None:

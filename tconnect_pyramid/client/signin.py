@@ -108,10 +108,11 @@ def finish(context: Context, query: Mapping[str, str], browser_id: str | None, *
         peer = server_peer(context.box, server)
     if used is None:
         return GoHome()
+    if signed_in:
+        # Asked first: whoever has logged in meanwhile has a new browser id by that.
+        return GoHome(already_signed_in=True)
     try:
         _check_request(context, used.browser_hash, used.timecreated, browser_id, query)
-        if signed_in:
-            return GoHome(already_signed_in=True)
         ssotoken = query.get("ssotoken", "")
         record = _person_of(context, peer, ssotoken)
         new_browser_id, account_key = _sign_in(context, peer, record, ssotoken)

@@ -7,6 +7,7 @@ from pyramid.interfaces import IAuthenticationPolicy, ISecurityPolicy
 
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.security.cookies import HOST_POLICY
+from tconnect_pyramid.security.form_tokens import form_token_of
 from tconnect_pyramid.security.identity import Identity
 from tconnect_pyramid.security.policy import TConnectAuthenticationPolicy, TConnectSecurityPolicy
 from tconnect_pyramid.security.signins import (
@@ -32,13 +33,14 @@ __all__ = [
 
 
 def includeme(config: Configurator) -> None:
-    """Add `request.tconnect_sign_in` and put our policy around the host's, whenever that is set.
+    """Add `request.tconnect_sign_in` and `request.tconnect_form_token`, and put our policy around the host's, whenever that is set.
 
     `set_security_policy` inside an include would be dropped silently when the host sets its own, so
     the composition is an action that runs after those (PHASE2_CONFIG). A later check stops a site
     whose policy was replaced after all.
     """
     config.add_request_method(looked_up, "tconnect_sign_in", reify=True)
+    config.add_request_method(form_token_of, "tconnect_form_token", reify=True)
     config.action("tconnect security policy", lambda: _compose(config), order=PHASE2_CONFIG + 1)
     config.action("tconnect security check", lambda: _check(config), order=PHASE3_CONFIG + 20)
 

@@ -1,8 +1,12 @@
-"""The cookie that carries a browser's random id, signed by us and independent of any session factory."""
+"""The cookies of the add-on, independent of any session factory.
+
+One carries a browser's random id, signed by us. The others are notes: that they are there is all they say.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pyramid.request import Request
@@ -16,6 +20,10 @@ HOST_POLICY = "tconnect.host_policy"
 """Key of the registry: whether a host's policy goes on deciding who somebody is."""
 
 Headers = list[tuple[str, str]]
+
+Note = Literal["stay", "sent"]
+"""`stay`: the login page is to be shown here, although a server is chosen for automatic sign-on; `sent`:
+this browser has just been sent to that server by itself."""
 
 
 def site_hash(site_url: str) -> str:
@@ -46,12 +54,36 @@ def set_browser_id(request: Request, browser_id: str) -> Headers:
     """
     signed = request.tconnect.box.sign(browser_id, PURPOSE)
     max_age = KEEP_ENDED_SECONDS if request.registry[HOST_POLICY] else None
-    return _cookie(request.tconnect.settings, signed, max_age)
+    settings = request.tconnect.settings
+    return _cookie(settings, cookie_name(settings), signed, max_age)
 
 
 def forget_browser_id(request: Request) -> Headers:
     """Headers that take the id away."""
-    return _cookie(request.tconnect.settings, None, None)
+    settings = request.tconnect.settings
+    return _cookie(settings, cookie_name(settings), None, None)
+
+
+def has_note(request: Request, note: Note) -> bool:
+    """Whether the browser carries a note. It is not signed: all it can do is to have the login page shown."""
+    try:
+        return _note_name(request.tconnect.settings, note) in request.cookies
+    except UnicodeDecodeError:
+        return False
+
+
+def set_note(request: Request, note: Note, max_age: int | None) -> Headers:
+    """Headers that give the browser a note, for `max_age` seconds or, with None, until it is closed."""
+    settings = request.tconnect.settings
+    return _cookie(settings, _note_name(settings, note), "1", max_age)
+
+
+def forget_note(request: Request, note: Note) -> Headers:
+    """Headers that take a note away, if it is there."""
+    if not has_note(request, note):
+        return []
+    settings = request.tconnect.settings
+    return _cookie(settings, _note_name(settings, note), None, None)
 
 
 def without_unreadable(header: str) -> str:
@@ -67,10 +99,14 @@ def _is_text(cookie: str) -> bool:
     return True
 
 
-def _cookie(settings: Settings, value: str | None, max_age: int | None) -> Headers:
+def _note_name(settings: Settings, note: Note) -> str:
+    return f"tconnect_{note}_{site_hash(settings.site_url)}"
+
+
+def _cookie(settings: Settings, name: str, value: str | None, max_age: int | None) -> Headers:
     parts = urlsplit(settings.site_url)
     header = make_cookie(
-        cookie_name(settings),
+        name,
         value,
         max_age=max_age,
         path=f"{parts.path}/" if parts.path else "/",

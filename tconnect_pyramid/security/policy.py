@@ -109,4 +109,4 @@ class TConnectAuthenticationPolicy:
 def our_identity(request: Request) -> Identity | None:
     """The identity of the sign-in that our own cookie names, or None."""
     current = current_sign_in(request)
-    return None if current is None else identity_of(current.account, current.signin_id)
+    return None if current is None else identity_of(current)

@@ -14,9 +14,19 @@ from sqlalchemy.exc import OperationalError
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.delivery.outbox import deliver_now
+from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.protocol import paths
-from tconnect_pyramid.security.cookies import HOST_POLICY, Headers, read_browser_id, set_browser_id
+from tconnect_pyramid.security.automatic import stay_here
+from tconnect_pyramid.security.cookies import (
+    HOST_POLICY,
+    Headers,
+    forget_browser_id,
+    forget_note,
+    read_browser_id,
+    set_browser_id,
+)
 from tconnect_pyramid.sessions import Ended, SignedIn
+from tconnect_pyramid.wiring import acting_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ def sign_in(request: Request, account_key: int) -> Headers:
     browser_id = sessions.new_browser_id()
     current = current_sign_in(request)
     with context.unit() as session:
-        notices = [] if current is None else sessions.end(session, context, [current.signin_id], "logout")
+        notices = [] if current is None else sessions.end(session, context, _both(current), "logout")
         sessions.start(session, browser_id, account_key, context.clock())
         context.accounts.note_sign_in(session, account_key, context.clock())
     deliver_now(context, notices)
@@ -101,22 +111,66 @@ def sign_in(request: Request, account_key: int) -> Headers:
 
 def remember_browser(request: Request, browser_id: str, account_key: int) -> Headers:
     """Headers for a sign-in whose row is there: our cookie, and whatever the host's policy remembers by."""
-    return [*set_browser_id(request, browser_id), *remember(request, str(account_key))]
+    return [
+        *set_browser_id(request, browser_id),
+        *forget_note(request, "stay"),
+        *remember(request, str(account_key)),
+    ]
+
+
+def act_as(request: Request, account_key: int) -> Headers:
+    """Let the administrator who asks act as another person; gives the headers of a new browser id.
+
+    Raises NotFound, and Conflict when nobody may act as this account.
+    """
+    context = request.tconnect
+    current = current_sign_in(request)
+    if current is None:
+        raise Conflict("Log in first.")
+    browser_id = sessions.new_browser_id()
+    with context.unit() as session:
+        sessions.act_as(session, context, current, account_key, browser_id)
+    return set_browser_id(request, browser_id)
+
+
+def stop_acting(request: Request) -> Headers:
+    """Take an administrator back to their own sign-in; gives the headers of a new browser id.
+
+    Where that has ended meanwhile, the browser is signed out. Whoever acts as nobody is signed out as well:
+    a host that knows another way of acting as somebody is left by its own log-out.
+    """
+    context = request.tconnect
+    current = current_sign_in(request)
+    if current is None or current.acted_by is None:
+        return sign_out(request)
+    browser_id = sessions.new_browser_id()
+    with context.unit() as session:
+        is_back = sessions.stop_acting(session, context, current, browser_id)
+    return set_browser_id(request, browser_id) if is_back else forget_browser_id(request)
+
+
+def is_acting(request: Request, signed_in: SignedIn) -> bool:
+    """Whether somebody else acts as this person: by our means, or by the host's, as its directive says."""
+    if signed_in.acted_by is not None:
+        return True
+    asked = acting_as(request)
+    return asked is not None and bool(asked(request))
 
 
 def sign_out(request: Request) -> Headers:
     """End the sign-in here and everywhere it was carried on to; gives the headers.
 
-    Peers that are down are told later: signing out always succeeds (protocol 7.7).
+    Peers that are down are told later: signing out always succeeds (protocol 7.7). Automatic single
+    sign-on then leaves this browser alone, or nobody could log out.
     """
     context = request.tconnect
     current = current_sign_in(request)
     if current is not None:
         with context.unit() as session:
-            notices = sessions.end(session, context, [current.signin_id], "logout")
+            notices = sessions.end(session, context, _both(current), "logout")
         deliver_now(context, notices)
     policy = _policy(request)
-    return list(policy.forget(request))
+    return [*policy.forget(request), *stay_here(request)]
 
 
 def sign_in_links(request: Request, wanted: str = "") -> list[SignInLink]:
@@ -134,6 +188,11 @@ def sign_in_links(request: Request, wanted: str = "") -> list[SignInLink]:
         )
         for server in servers
     ]
+
+
+def _both(current: SignedIn) -> list[int]:
+    # Whoever logs out while acting as somebody means all of it.
+    return [id_ for id_ in (current.signin_id, current.acted_from) if id_ is not None]
 
 
 def _policy(request: Request) -> Any:

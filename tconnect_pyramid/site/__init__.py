@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.security.cookies import site_hash
+from tconnect_pyramid.security.permissions import ADMIN, PROFILE
 from tconnect_pyramid.settings import Settings, read_settings
 from tconnect_pyramid.site import headers, pages, refusals
 
@@ -43,6 +44,8 @@ def configure(settings: Mapping[str, str]) -> Configurator:
     config = Configurator(settings={**_defaults(), **settings})
     config.include("tconnect_pyramid")
     config.set_tconnect_login_route("login")
+    config.set_tconnect_profile_route("profile")
+    config.set_tconnect_layout(f"{TEMPLATES}layout.jinja2")
     config.add_request_method(_dbsession, "dbsession", reify=True)
     _protect(config, read)
     _routes(config)
@@ -112,13 +115,18 @@ def _routes(config: Configurator) -> None:
     config.add_view(pages.logout, route_name="logout", request_method="POST")
 
     config.add_route("profile", "/profile")
-    profile: dict[str, Any] = {
-        "route_name": "profile",
-        "permission": "tconnect.profile",
-        "renderer": f"{TEMPLATES}profile.jinja2",
+    config.add_view(
+        pages.profile, route_name="profile", permission=PROFILE, renderer=f"{TEMPLATES}profile.jinja2"
+    )
+
+    config.add_route("act_as", "/admin/act-as")
+    act_as: dict[str, Any] = {
+        "route_name": "act_as",
+        "permission": ADMIN,
+        "renderer": f"{TEMPLATES}act_as.jinja2",
     }
-    config.add_view(pages.profile, **profile)
-    config.add_view(pages.save_profile, request_method="POST", **profile)
+    config.add_view(pages.act_as_form, **act_as)
+    config.add_view(pages.act_as, request_method="POST", **act_as)
 
     message = f"{TEMPLATES}message.jinja2"
     config.add_notfound_view(refusals.not_found, renderer=message)

@@ -10,12 +10,15 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 
 from tconnect_pyramid import people, sessions
-from tconnect_pyramid.errors import Conflict, InvalidInput
+from tconnect_pyramid.client.authmethods import CONNECT, MANUAL, in_order
+from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.security import sign_in, sign_in_links, sign_out
-from tconnect_pyramid.site.forms import LoginForm, ProfileForm, profile_form, shown
-from tconnect_pyramid.site.prose import to_html, to_text
+from tconnect_pyramid.security.signins import act_as as begin_to_act_as
+from tconnect_pyramid.site.forms import ActAsForm, LoginForm
 from tconnect_pyramid.views.own_paths import own_path
+from tconnect_pyramid.views.profile_form import custom_labelled, labelled, read_profile, shown_jobs
 from tconnect_pyramid.views.sso import waiting_client
+from tconnect_pyramid.views.user_edit import edit_there, picture_path
 
 Page = dict[str, Any]
 
@@ -23,6 +26,10 @@ NOTICES: Mapping[str, str] = {
     "already-signed-in": "You are logged in already.",
     "logged-out": "You are logged out.",
     "saved": "Your profile is saved.",
+    "saved-of-another": "The profile is saved.",
+    "profile-fetched": "Your profile is as it is at the server of your account.",
+    "profile-not-fetched": "Your profile could not be fetched from the server of your account. What you changed "
+    "there will be here after the next synchronisation.",
 }
 """What a page says to somebody who was sent to it with `?notice=`."""
 
@@ -78,36 +85,54 @@ def logout(request: Request) -> HTTPSeeOther:
 
 
 def profile(request: Request) -> Page:
-    """Your profile, ready to be edited."""
-    stored = _stored(request)
-    return _profile_page(request, profile_form(stored), stored)
+    """Your profile, and where each part of it can be changed."""
+    context = request.tconnect
+    identity = request.identity
+    account = people.get_person(request.dbsession, context, identity.key)
+    shown = read_profile(request.dbsession, context, account)
+    fields = labelled(shown)
+    custom = custom_labelled(shown)
+    return {
+        "page": "profile",
+        "notice": _notice(request),
+        "username": account.username,
+        "kept_by": shown.kept_by,
+        "fullname": account.fullname,
+        "picture": picture_path(request, shown),
+        "owned": [
+            *((label, value) for name, label, value in fields if name in shown.owned),
+            *(custom if shown.owns_custom else ()),
+        ],
+        "own": [
+            *((label, value) for name, label, value in fields if name not in shown.owned),
+            *(() if shown.owns_custom else custom),
+        ],
+        "jobs": shown_jobs(request.dbsession, shown.jobs),
+        "edit_here": request.route_path("tconnect.server.user_edit", _query={"id": identity.key}),
+        "edit_there": edit_there(request, shown),
+    }
 
 
-def save_profile(request: Request) -> Page | HTTPSeeOther:
-    """Store what was changed."""
-    stored = _stored(request)
-    form = profile_form(stored, request.POST)
-    for name in _owned(request):
-        # Not in the form, so not in what was sent either.
-        form[name].data = stored[name]
-        form[name].validators = ()
+def act_as_form(request: Request) -> Page:
+    """Ask an administrator whom they want to act as."""
+    return _act_as_page(ActAsForm(request.GET))
+
+
+def act_as(request: Request) -> Page | HTTPSeeOther:
+    """Let an administrator act as another person, until they go back to their own account."""
+    form = ActAsForm(request.POST)
     if not form.validate():
-        return _profile_page(request, form, stored)
-    changes = {name: value for name, value in form.data.items() if value != stored[name]}
-    if "description" in changes:
-        changes["description"] = to_html(changes["description"])
-    key = request.identity.key
+        return _act_as_page(form)
+    context = request.tconnect
     try:
-        people.edit_person(request.dbsession, request.tconnect, key, changes, actor=f"account:{key}")
-    except InvalidInput as error:
-        request.tm.doom()
-        said = str(error).removeprefix(f"{error.field}: ")
-        form[error.field].errors = [said[:1].upper() + said[1:]]
-        return _profile_page(request, form, stored)
-    except Conflict as error:
-        request.tm.doom()
-        return _profile_page(request, form, stored, refused=str(error))
-    return HTTPSeeOther(request.route_path("profile", _query={"notice": "saved"}))
+        with context.reading() as session:
+            key = context.accounts.find(session, form.who.data).key
+        headers = begin_to_act_as(request, key)
+    except (NotFound, Conflict) as error:
+        form.who.errors = [str(error)]
+        return _act_as_page(form)
+    new_csrf_token(request)
+    return HTTPSeeOther(request.route_path("home"), headers=headers)
 
 
 def _notice(request: Request) -> str | None:
@@ -120,47 +145,22 @@ def _wanted(request: Request, wanted: str) -> str:
 
 
 def _login_page(request: Request, form: LoginForm, refused: str | None = None) -> Page:
-    wanted = own_path(request.tconnect.settings.site_url, form.next.data or "")
+    context = request.tconnect
+    wanted = own_path(context.settings.site_url, form.next.data or "")
     form.next.data = wanted or ""
+    links = sign_in_links(request, wanted or "")
+    with context.reading() as session:
+        options = context.options(session)
+    offered = {MANUAL: options.auth_manual, CONNECT: bool(links)}
     return {
         "page": "login",
         "form": form,
         "refused": refused,
-        "links": sign_in_links(request, wanted or ""),
+        "ways": [name for name in in_order(options) if offered[name]],
+        "links": links,
         "waiting": waiting_client(request, wanted) if wanted else None,
     }
 
 
-def _stored(request: Request) -> dict[str, str]:
-    names = [field.name for field in ProfileForm()]
-    key = request.identity.key
-    row = request.tconnect.accounts.fetch(request.dbsession, [key], names)[key]
-    return {**{name: row[name] or "" for name in names}, "description": to_text(row["description"] or "")}
-
-
-def _owned(request: Request) -> list[str]:
-    """List the fields that are the server's to change."""
-    if request.identity.auth != people.CONNECT:
-        return []
-    return [field.name for field in ProfileForm() if field.name not in people.LEFT_ALONE_BY_SYNCS]
-
-
-def _profile_page(
-    request: Request, form: ProfileForm, stored: Mapping[str, str], refused: str | None = None
-) -> Page:
-    return {
-        "page": "profile",
-        "notice": _notice(request),
-        "form": form,
-        "refused": refused,
-        "owned": _owned(request),
-        "shown": {name: shown(form, name, value) for name, value in stored.items()},
-        "kept_by": _kept_by(request),
-    }
-
-
-def _kept_by(request: Request) -> str | None:
-    """Name the server that a connect account is kept by; None for a local account."""
-    if request.identity.auth != people.CONNECT:
-        return None
-    return sessions.origin(request.dbsession, request.identity.signin_id) or "the server of your account"
+def _act_as_page(form: ActAsForm) -> Page:
+    return {"page": "act_as", "form": form}

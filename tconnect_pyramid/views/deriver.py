@@ -11,16 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed
+from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed, HTTPRequestEntityTooLarge
 from pyramid.request import Request
 from pyramid.response import Response
 
+from tconnect_pyramid.directory.pictures import MOST_UPLOADED
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.protocol import jsend
+from tconnect_pyramid.security.form_tokens import check_form_token
 
 log = logging.getLogger(__name__)
 
 OUR_ROUTES = "tconnect."
+
+LARGEST_FORM = MOST_UPLOADED + 1_000_000
+"""Bytes."""
+FILES = frozenset({"picture"})
+"""The fields of our forms that hold a file."""
 
 View = Callable[[Any, Request], Response]
 
@@ -37,11 +44,13 @@ def guarded(view: View, info: Any) -> View:
     if kind == "service":
         return _service(view)
     if kind == "page":
-        return _page(view)
+        return _page(view, methods=frozenset({"GET", "HEAD"}))
+    if kind == "form":
+        return _page(_form(view), methods=frozenset({"GET", "HEAD", "POST"}))
     route = info.options.get("route_name") or ""
     if route.startswith(OUR_ROUTES):
         raise ConfigurationProblem(
-            [f"The view of the route {route} does not declare tconnect_view='service' or 'page'."]
+            [f"The view of the route {route} does not declare tconnect_view='service', 'page' or 'form'."]
         )
     return view
 
@@ -58,10 +67,46 @@ def _service(view: View) -> View:
     return answer
 
 
-def _page(view: View) -> View:
+def _form(view: View) -> View:
+    def take(context: Any, request: Request) -> Response:
+        if request.method == "POST":
+            _check_readable(request)
+            check_form_token(request)
+        return view(context, request)
+
+    return take
+
+
+def _check_readable(request: Request) -> None:
+    if (request.content_length or 0) > LARGEST_FORM:
+        raise HTTPRequestEntityTooLarge
+    received = request.body_file_raw
+    request.add_finished_callback(lambda request: _close_files(request, received))
+    try:
+        sent = list(request.POST.items())
+    except ValueError:
+        raise HTTPBadRequest("This form is no text.") from None
+    # A field for a file holds b"" when none was chosen.
+    if not all(isinstance(value, str) or (name in FILES) for name, value in sent):
+        raise HTTPBadRequest("A file stands in the place of a text.")
+
+
+def _close_files(request: Request, received: Any) -> None:
+    """Close what reading the form has put on the disk: files that were sent, and a copy of the whole body."""
+    parsed, _ = request.environ.get("webob._parsed_post_vars", ({}, None))
+    body = request.body_file_raw
+    for value in parsed.values():
+        file = getattr(value, "file", None)
+        if file is not None:
+            file.close()
+    if body is not received:
+        body.close()
+
+
+def _page(view: View, methods: frozenset[str]) -> View:
     def show(context: Any, request: Request) -> Response:
-        if request.method not in {"GET", "HEAD"}:
-            raise HTTPMethodNotAllowed("This address is for following links only.")
+        if request.method not in methods:
+            raise HTTPMethodNotAllowed(f"This address answers {' and '.join(sorted(methods))} only.")
         try:
             len(request.GET)
         except UnicodeDecodeError:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pyramid.httpexceptions import HTTPSeeOther
-from pyramid.renderers import render_to_response
 from pyramid.request import Request
 from pyramid.response import Response
 
 from tconnect_pyramid.client import signin as client_signin
 from tconnect_pyramid.client.signin import Arrived, Failed
-from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.protocol import paths
 from tconnect_pyramid.protocol.values import canonical_int
-from tconnect_pyramid.security.cookies import read_browser_id, set_browser_id
-from tconnect_pyramid.security.signins import current_sign_in, ensure_signed_in, remember_browser
+from tconnect_pyramid.security.automatic import AFTER_A_FAILURE_SECONDS, stay_here
+from tconnect_pyramid.security.cookies import Headers, read_browser_id, set_browser_id
+from tconnect_pyramid.security.form_tokens import form_token
+from tconnect_pyramid.security.signins import (
+    current_sign_in,
+    ensure_signed_in,
+    is_acting,
+    remember_browser,
+)
+from tconnect_pyramid.security.signins import stop_acting as become_oneself
 from tconnect_pyramid.server import signin as server_signin
-from tconnect_pyramid.sessions import new_browser_id
+from tconnect_pyramid.server.signin import RequestingClient
+from tconnect_pyramid.sessions import SignedIn, new_browser_id
+from tconnect_pyramid.views import plain
+from tconnect_pyramid.views.automatic import SHOW_THE_PAGE
 from tconnect_pyramid.views.own_paths import own_path
 from tconnect_pyramid.wiring import login_route
 
@@ -37,21 +46,31 @@ def sso_request(request: Request) -> Response:
     with context.reading() as session:
         client = server_signin.requesting_client(session, context, request.GET.get("clientidnumber", ""))
     if client is None:
-        return _message(
+        return plain.message(
             request, 404, "Unknown site", "The site that sent you here is not connected to this one."
         )
     signed_in = ensure_signed_in(request)
     if signed_in is None:
-        return HTTPSeeOther(_login_url(request))
+        return HTTPSeeOther(plain.login(request))
     who, headers = signed_in
-    url = server_signin.grant(context, who, client, request.GET.get("requesttoken", ""))
+    requesttoken = request.GET.get("requesttoken", "")
+    if is_acting(request, who):
+        return _log_out_or_cancel(request, who, headers, client, requesttoken)
+    url = server_signin.grant(context, who, client, requesttoken)
     return HTTPSeeOther(url, headers=headers)
+
+
+def stop_acting(request: Request) -> Response:
+    """Somebody who acts as another person becomes themselves again."""
+    headers = become_oneself(request)
+    wanted = own_path(request.tconnect.settings.site_url, request.POST.get("next", ""))
+    return HTTPSeeOther(wanted or plain.home(request), headers=headers)
 
 
 def sso_start(request: Request) -> Response:
     """Client: a browser sets out for a server (protocol 7.1)."""
     if current_sign_in(request) is not None or request.authenticated_userid is not None:
-        return HTTPSeeOther(_home(request))
+        return HTTPSeeOther(plain.home(request))
     browser_id = read_browser_id(request)
     headers = []
     if browser_id is None or request.tconnect_sign_in is not None:
@@ -61,7 +80,7 @@ def sso_start(request: Request) -> Response:
     server_id = canonical_int(request.GET.get("serverid", ""))
     wanted = own_path(request.tconnect.settings.site_url, request.GET.get("next", "")) or ""
     url = client_signin.start(request.tconnect, server_id, browser_id, wanted)
-    return HTTPSeeOther(_home(request)) if url is None else HTTPSeeOther(url, headers=headers)
+    return HTTPSeeOther(plain.home(request)) if url is None else HTTPSeeOther(url, headers=headers)
 
 
 def sso_finish(request: Request) -> Response:
@@ -73,23 +92,25 @@ def sso_finish(request: Request) -> Response:
     match outcome:
         case Arrived(browser_id, account_key, wanted):
             headers = remember_browser(request, browser_id, account_key)
-            return HTTPSeeOther(wanted or _home(request), headers=headers)
+            return HTTPSeeOther(wanted or plain.home(request), headers=headers)
         case Failed(message, server_id, cancelled):
-            response = render_to_response(
-                "tconnect_pyramid:templates/sso_failed.jinja2",
+            response = plain.page(
+                request,
+                "sso_failed",
                 {
                     "title": "Log in cancelled" if cancelled else "Single sign-on failed",
                     "message": message,
                     # A link, not a redirect: trying again takes a click, so it cannot loop.
                     "retry_url": f"{request.script_name}{paths.SSO_START}?serverid={server_id}",
-                    "home_url": _home(request),
+                    "login_url": _login_page(request),
+                    "home_url": plain.home(request),
                 },
-                request=request,
+                200 if cancelled else 403,
             )
-            response.status_int = 200 if cancelled else 403
+            response.headers.extend(stay_here(request, AFTER_A_FAILURE_SECONDS))
             return response
         case _:
-            home = _home(request)
+            home = plain.home(request)
             return HTTPSeeOther(f"{home}?notice=already-signed-in" if outcome.already_signed_in else home)
 
 
@@ -107,26 +128,26 @@ def waiting_client(request: Request, wanted: str) -> WaitingClient | None:
     return WaitingClient(client.name, server_signin.cancel_url(client, query.get("requesttoken", "")))
 
 
-def _login_url(request: Request) -> str:
-    route = login_route(request)
-    if route is None:
-        raise ConfigurationProblem(
-            [
-                "Nobody can log in here for a client: name the login page by config.set_tconnect_login_route(name)."
-            ]
-        )
-    return f"{request.route_path(route)}?{urlencode({'next': request.path_qs})}"
-
-
-def _home(request: Request) -> str:
-    return f"{request.script_name}/"
-
-
-def _message(request: Request, status: int, title: str, message: str) -> Response:
-    response = render_to_response(
-        "tconnect_pyramid:templates/tconnect/message.jinja2",
-        {"title": title, "message": message, "home_url": _home(request)},
-        request=request,
+def _log_out_or_cancel(
+    request: Request, who: SignedIn, headers: Headers, client: RequestingClient, requesttoken: str
+) -> Response:
+    response = plain.page(
+        request,
+        "acting",
+        {
+            "title": "You are acting as somebody else",
+            "fullname": who.account.fullname,
+            "client_name": client.name,
+            "cancel_url": server_signin.cancel_url(client, requesttoken),
+            "wanted": request.path_qs,
+            "form_token": form_token(request, who),
+        },
     )
-    response.status_int = status
+    response.headers.extend(headers)
     return response
+
+
+def _login_page(request: Request) -> str | None:
+    """The login page as it is shown to somebody who does not want to be sent on."""
+    route = login_route(request)
+    return None if route is None else f"{request.route_path(route)}?{SHOW_THE_PAGE}=1"

@@ -17,10 +17,11 @@ from pyramid.interfaces import (
     ISessionFactory,
 )
 from pyramid.response import Response
-from pyramid.security import Allowed, Denied, forget, remember
+from pyramid.security import forget, remember
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 from support import peers, sites
+from support.host import HostPolicy
 from webtest import TestApp
 
 from tconnect_pyramid import context_of, sessions, sqlite
@@ -31,28 +32,6 @@ from tconnect_pyramid.protocol import jsend
 from tconnect_pyramid.security import TConnectAuthenticationPolicy, TConnectSecurityPolicy
 
 URL = "http://localhost:6543"
-
-
-class HostPolicy:
-    """A host that believes a cookie."""
-
-    def identity(self, request):
-        return request.cookies.get("host_user")
-
-    def authenticated_userid(self, request):
-        return self.identity(request)
-
-    def permits(self, request, context, permission):
-        return Allowed("host") if self.identity(request) else Denied("host")
-
-    def remember(self, request, userid, **kw):
-        return [("Set-Cookie", f"host_user={userid}; Path=/")]
-
-    def forget(self, request, **kw):
-        return [("Set-Cookie", "host_user=; Max-Age=0; Path=/")]
-
-    def of_its_own(self):
-        return "asked"
 
 
 class HostBase(DeclarativeBase):

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from sqlalchemy import update
+from support.peers import add_server
 from support.sites import ini
 from support.webapp import (
     CLIENT_URL,
@@ -27,9 +28,10 @@ from tconnect_pyramid import people
 from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.models import Account, SignIn
+from tconnect_pyramid.options import set_option
 from tconnect_pyramid.site import configure, main
-from tconnect_pyramid.site.forms import ProfileForm
-from tconnect_pyramid.site.prose import to_html, to_text
+from tconnect_pyramid.views.profile_form import FIELDS
+from tconnect_pyramid.views.prose import to_html, to_text
 
 
 @pytest.fixture
@@ -219,6 +221,45 @@ def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(make_sqlite):
         assert {"httponly", "secure", "samesite=lax", "path=/"} <= flags
 
 
+def settle(context, name, value):
+    with context.unit() as session:
+        set_option(session, context.settings, name, value, context.clock())
+
+
+def test_the_login_page_offers_the_ways_in_the_chosen_order(browser, context):
+    add_server(context)
+    settle(context, "client.enabled", "true")
+
+    def ways():
+        main_part = browser.get("/login").html.find("main")
+        return [found.name for found in main_part.find_all(["form", "ul"])]
+
+    assert ways() == ["form", "ul"]
+    settle(context, "auth.order", "connect manual")
+    assert ways() == ["ul", "form"]
+    settle(context, "auth.manual", "false")
+    assert ways() == ["ul"]
+
+
+def test_without_passwords_nobody_logs_in_by_one(browser, context, ada):
+    add_server(context)
+    settle(context, "client.enabled", "true")
+    form = browser.get("/login").forms["login"]
+    settle(context, "auth.manual", "false")
+    assert "login" not in browser.get("/login?nosso=1").forms
+
+    form["username"], form["password"] = "ada", PASSWORD
+    assert "login" not in form.submit(status=200).forms
+    assert "You are not logged in." in text(browser.get("/"))
+
+
+def test_a_site_whose_servers_are_gone_says_that_nobody_can_log_in(browser, context):
+    settle(context, "client.enabled", "true")
+    settle(context, "auth.manual", "false")
+
+    assert "Nobody can log in here at present." in text(browser.get("/login"))
+
+
 # --- where one wanted to go --------------------------------------------------------------------
 
 
@@ -319,7 +360,7 @@ def test_a_notice_is_one_of_ours(browser):
 @pytest.fixture
 def profile(browser, ada):
     log_in(browser)
-    return lambda: browser.get("/profile").forms["profile"]
+    return lambda: browser.get("/profile").click("Edit your profile").forms["profile"]
 
 
 def test_a_profile_is_saved(profile, context, ada):
@@ -345,7 +386,10 @@ def test_a_profile_is_saved(profile, context, ada):
     stored = account(context, ada)
     assert {name: getattr(stored, name) for name in new} == new
     assert stored.description == "One line &lt;b&gt;of mine&lt;/b&gt;<br>and another &amp; more"
-    again = page.forms["profile"]
+    shown = text(page)
+    assert all(value in shown for value in (*new.values(), "Sweden") if value != "SE")
+    assert "One line <b>of mine</b> and another & more" in shown
+    again = profile()
     assert {name: again[name].value for name in new} == new
     assert again["description"].value == "One line <b>of mine</b>\nand another & more"
     assert "Hello, Åsa O'Brien-李" in text(page.click("Test site"))
@@ -412,10 +456,12 @@ def test_markup_in_a_name_is_only_text(profile, browser):
 def test_only_the_fields_of_the_form_can_be_sent(profile, browser, context, ada):
     form = profile()
     sent = dict(form.submit_fields())
-    browser.post("/profile", {**sent, "admin": "1", "auth": "connect", "username": "root"}, status=303)
+    more = {"admin": "1", "auth": "connect", "username": "root", "idnumber": "HR1", "theme": "x", "id": "7"}
+    browser.post(form.action, {**sent, **more}, status=303)
 
     stored = account(context, ada)
     assert (stored.admin, stored.auth, stored.username) == (False, "manual", "ada")
+    assert (stored.idnumber, stored.theme) == ("", "")
 
 
 def test_a_connect_account_shows_its_profile_but_leaves_it_to_the_server(profile, browser, context, ada):
@@ -427,11 +473,14 @@ def test_a_connect_account_shows_its_profile_but_leaves_it_to_the_server(profile
     assert "comes from the server of your account" in text(page)
     assert "Country Sweden" in text(page)
     assert "About you Rich" in text(page)
-    assert "profile" not in page.forms
+    assert "Edit on the server" not in text(page), "nobody knows which one that is"
+    here = page.click("Edit on this site").forms["profile"]
+    assert "firstname" not in here.fields
 
     form["firstname"] = "Eve"
+    form["emailstop"] = "1"
     form.submit(status=303)
-    assert account(context, ada).firstname == "Ada"
+    assert (account(context, ada).firstname, account(context, ada).emailstop) == ("Ada", 1)
 
 
 def test_the_profile_is_of_the_person_of_this_sign_in(browser, context, profile):
@@ -468,13 +517,13 @@ def test_a_description_comes_back_as_it_was_typed(typed):
 def test_the_lists_offer_what_an_account_can_have():
     assert len({code for code, _ in COUNTRIES}) == len(COUNTRIES)
     assert all(len(code) == people.LENGTHS["country"] for code, _ in COUNTRIES)
-    assert {field.name for field in ProfileForm()} <= set(people.EDITABLE)
+    assert set(FIELDS) <= set(people.EDITABLE)
 
 
 # --- protection --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/login", "/logout", "/profile"])
+@pytest.mark.parametrize("path", ["/login", "/logout", "/profile", "/user/edit.php", "/tconnect/stop-acting"])
 @pytest.mark.parametrize("token", [None, "", "guessed"])
 def test_a_form_of_another_site_changes_nothing(browser, context, ada, path, token):
     log_in(browser)
@@ -511,6 +560,11 @@ FORM = "application/x-www-form-urlencoded"
         ("POST", "/login", "multipart/form-data; boundary=b", b"--b\r\nnonsense"),
         ("POST", "/login", "application/json", b"{}"),
         ("POST", "/login", FORM, b"a=" + b"b" * 1_000_000),
+        ("GET", "/user/edit.php?id=%ff", "", b""),
+        ("POST", "/user/edit.php", FORM, b"csrf_token=%ff"),
+        ("POST", "/user/edit.php", "multipart/form-data", b"\xff\xfe"),
+        ("POST", "/user/edit.php", "multipart/form-data; boundary=b", b"--b\r\nnonsense"),
+        ("POST", "/user/edit.php", FORM, b"a=" + b"b" * 22_000_000),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "/learn"])
@@ -535,15 +589,16 @@ def test_a_file_in_the_place_of_a_text_is_refused(browser, ada):
 def test_other_methods_are_no_way_in(browser, ada, method):
     log_in(browser)
 
-    for path in ("/", "/login", "/logout", "/profile"):
+    for path in ("/", "/login", "/logout", "/profile", "/user/edit.php"):
         assert browser.request(path, method=method, status="*").status_int < 500
     assert "Hello, Ada" in text(browser.get("/"))
 
 
 def test_every_page_carries_the_protecting_headers(browser, ada):
     log_in(browser)
-    pages = [browser.get(path, status="*") for path in ("/", "/logout", "/profile", "/nothing", "/login")]
-    pages.append(browser.post("/profile", {}, status=400))
+    paths = ("/", "/logout", "/profile", "/user/edit.php", "/user/edit.php?id=99", "/nothing", "/login")
+    pages = [browser.get(path, status="*") for path in paths]
+    pages += [browser.post(path, {}, status=400) for path in ("/profile", "/user/edit.php")]
 
     for page in pages:
         assert page.headers["X-Content-Type-Options"] == "nosniff"
@@ -556,7 +611,7 @@ def test_every_page_carries_the_protecting_headers(browser, ada):
 def test_pages_need_no_script_and_no_style_of_their_own(browser, ada):
     pages = [browser.get("/login"), browser.get("/")]
     log_in(browser)
-    pages += [browser.get(path) for path in ("/", "/profile", "/logout")]
+    pages += [browser.get(path) for path in ("/", "/profile", "/user/edit.php", "/logout")]
 
     for page in pages:
         assert page.html.html["lang"] == "en"
@@ -573,11 +628,13 @@ def test_pages_have_titles_of_their_own(browser, ada):
     titles = [browser.get("/login").html.title.get_text()]
     log_in(browser)
     titles += [
-        browser.get(path, status="*").html.title.get_text() for path in ("/", "/profile", "/logout", "/x")
+        browser.get(path, status="*").html.title.get_text()
+        for path in ("/", "/profile", "/user/edit.php", "/logout", "/x")
     ]
 
     assert titles == [
-        f"{title} · Test site" for title in ("Log in", "Home", "Your profile", "Log out", "Page not found")
+        f"{title} · Test site"
+        for title in ("Log in", "Home", "Your profile", "Edit your profile", "Log out", "Page not found")
     ]
 
 

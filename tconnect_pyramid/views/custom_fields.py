@@ -1,0 +1,84 @@
+"""Custom profile fields on a page: how a stored value is shown, and what a form asks for (protocol 6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from wtforms import SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice
+
+from tconnect_pyramid.directory.profiles import FieldView
+from tconnect_pyramid.views.prose import to_html, to_text
+
+YES_OR_NO = {"1": "Yes", "0": "No"}
+NOT_SAID = SelectChoice("", "Not said")
+
+
+def form_name(field: FieldView) -> str:
+    """The name of a custom field in a form: short names are anything, and could be those of other fields."""
+    return f"profile_field_{field.id}"
+
+
+def form_field(field: FieldView, filters: Any) -> Any:
+    """What a form asks for. An empty answer removes the value."""
+    attributes = {"autocomplete": "off"}
+    match field.datatype:
+        case "checkbox":
+            choices = [NOT_SAID, *(SelectChoice(value, label) for value, label in YES_OR_NO.items())]
+            return SelectField(field.name, choices=choices, render_kw=attributes)
+        case "menu":
+            choices = [NOT_SAID, *(SelectChoice(choice) for choice in field.choices)]
+            return SelectField(field.name, choices=choices, render_kw=attributes)
+        case "date":
+            return StringField(field.name, filters=filters, render_kw={**attributes, "type": "date"})
+        case "datetime":
+            return StringField(
+                f"{field.name} (UTC)", filters=filters, render_kw={**attributes, "type": "datetime-local"}
+            )
+        case "textarea":
+            return TextAreaField(field.name, filters=filters, render_kw={**attributes, "rows": "4"})
+        case _:
+            return StringField(field.name, filters=filters, render_kw=attributes)
+
+
+def typed(field: FieldView, data: str) -> str:
+    """A stored value as somebody would type it into the form."""
+    match field.datatype:
+        case "date":
+            return _moment(data, "%Y-%m-%d")
+        case "datetime":
+            return _moment(data, "%Y-%m-%dT%H:%M")
+        case "textarea":
+            return to_text(data)
+        case _:
+            return data
+
+
+def stored(field: FieldView, text: str) -> str:
+    """What was typed, as `people.set_profile_value` takes it."""
+    return to_html(text) if field.datatype == "textarea" else text
+
+
+def shown(field: FieldView, data: str) -> str:
+    """A stored value in words."""
+    match field.datatype:
+        case "checkbox":
+            return YES_OR_NO.get(data, data)
+        case "datetime":
+            return _moment(data, "%Y-%m-%d %H:%M UTC")
+        case _:
+            return typed(field, data)
+
+
+def day(seconds: int | None) -> str:
+    """The day of a moment (Unix seconds), empty for none."""
+    return "" if seconds is None else _moment(str(seconds), "%Y-%m-%d")
+
+
+def _moment(data: str, form: str) -> str:
+    # A peer may have sent what is no date, or one that no calendar has.
+    try:
+        return datetime.fromtimestamp(int(data), UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return data
