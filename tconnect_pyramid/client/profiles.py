@@ -57,7 +57,7 @@ class Fields:
             field_id = self._ids.get((value.shortname, value.datatype))
             if field_id is not None and value.data is not None:
                 data = clean_html(value.data) if value.datatype == HTML else value.data
-                wanted.setdefault(field_id, data)
+                wanted[field_id] = data
         changed: dict[int, str | None] = {
             field_id: data for field_id, data in wanted.items() if current.get(field_id) != data
         }

@@ -138,6 +138,27 @@ def test_a_user_of_the_host_is_taken_over_and_keeps_the_login(client, server, se
     assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"unchanged": 2}
 
 
+def test_a_user_of_the_host_is_taken_over_once_though_the_table_has_no_auth_method(client, server, server_id):
+    switch_on(client, "migrate_accounts")
+    with client.unit() as session:
+        set_option(session, client.settings, "client.account_mapping", "email", client.clock())
+    server.people = [person(3, email="own@example.com")]
+    run_sync(client, "users", server_id)
+    other_id = lists.connect(client, idnumber="7" * 40, url="http://other.example")
+
+    assert lists.nonzero(run_sync(client, "users", other_id).counts) == {"created": 1}
+
+
+def test_a_number_too_long_for_the_hosts_column_skips_the_record(client, server, server_id):
+    switch_on(client, "sync_idnumber")
+    server.people = [person(3, idnumber="1234567890123"), person(4, idnumber="B")]
+
+    report = run_sync(client, "users", server_id)
+
+    assert lists.nonzero(report.counts) == {"created": 1, "skipped": 1}
+    assert "idnumber has 13 characters, more than the 12" in report.lines[0].detail
+
+
 def test_staff_numbers_swap_and_are_not_given_twice(client, server, server_id):
     switch_on(client, "sync_idnumber")
     server.people = [person(3, idnumber="A"), person(4, idnumber="B"), person(5, idnumber="B")]

@@ -363,6 +363,22 @@ def test_jobs_and_memberships_made_by_hand_stay(site):
         assert set(session.scalars(select(AudienceMember.account_key))) == {key, site.key_of(4)}
 
 
+@pytest.mark.parametrize("how", ["sync", "sign-in"])
+def test_an_account_that_is_taken_over_joins_the_collections_that_waited_for_the_person(site, how):
+    (key,) = site.add(local())
+    site.server.people = [person(4)]
+    site.server.cohorts = [lists.cohort(1, 3, 4)]
+    site.sync()
+    run_sync(site.context, "collections", site.id)
+    record = person(3, username="anna")
+    site.server.people = [record, person(4)]
+
+    assert site.sync().state == "done" if how == "sync" else site.sign_in(record)
+
+    with site.context.reading() as session:
+        assert set(session.scalars(select(AudienceMember.account_key))) == {key, site.key_of(4)}
+
+
 def test_a_person_without_an_account_is_looked_for_again_when_the_row_is_gone(site):
     site.server.people = [person(3, username="anna")]
     site.sync()

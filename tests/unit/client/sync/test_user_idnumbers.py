@@ -178,11 +178,3 @@ def test_a_sign_in_neither_brings_nor_undoes_it(site, server, server_id):
     server.people = [person(3, idnumber="B", city="Oslo"), person(4, idnumber="C")]
     assert lists.nonzero(sync(site, server_id).counts) == {"updated": 2}
     assert numbers_of(site) == {3: "B", 4: "C"}
-
-
-def test_a_number_too_long_for_an_account_skips_the_person(site, server, server_id):
-    server.people = [person(3, idnumber="x" * 256), person(4, idnumber="B")]
-
-    report = sync(site, server_id)
-
-    assert lists.nonzero(report.counts) == {"created": 1, "skipped": 1}

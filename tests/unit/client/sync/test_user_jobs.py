@@ -330,6 +330,20 @@ def test_the_same_ids_at_two_servers_are_different_jobs(client, server, server_i
         assert sorted(names.all()) == [(server_id, "A"), (other_id, "B")]
 
 
+def test_a_job_that_came_from_another_server_stays_beside_those_of_this_one(client, server, server_id):
+    other_id = lists.connect(client, idnumber="7" * 40, url="http://other.example")
+    server.people = [person(3, jobs=[job(1, "A")])]
+    sync(client, server_id)
+    with client.unit() as session:
+        session.execute(update(Counterpart).values(server_id=other_id))
+    server.people = [person(3, jobs=[job(1, "B")])]
+
+    sync(client, server_id)
+
+    assert [each.idnumber for each in jobs_of(client, 3)] == ["A", "B"]
+    assert lists.nonzero(sync(client, server_id).counts) == {"unchanged": 1}
+
+
 def test_jobs_go_with_the_account_and_come_back_with_it(client, server, server_id):
     server.people = [person(3, jobs=[job(1, "A")]), person(4)]
     sync(client, server_id)

@@ -11,9 +11,12 @@ from support.lists import person, tombstone
 
 from tconnect_pyramid import people, sessions
 from tconnect_pyramid.client import accounts as rules
+from tconnect_pyramid.client.people import keep_person
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.models import Account, AudienceMember, Link, SignIn
+from tconnect_pyramid.models import Account, AudienceMember, FormerMember, Link, Server, SignIn
 from tconnect_pyramid.options import set_option
+from tconnect_pyramid.peers import server_peer
+from tconnect_pyramid.protocol.users import read_user
 
 SERVER = "5" * 40
 MODES = ("keep", "suspend", "delete")
@@ -377,6 +380,28 @@ def test_awaited_members_join_when_their_account_is_made_or_comes_back(client, s
     server.people = [person(3), person(4)]
     sync(client, server_id)
     assert members(client) == {3, 4}
+
+
+@pytest.mark.parametrize("how", ["sync", "sign-in"])
+def test_who_comes_back_is_no_former_member_of_any_audience_any_more(client, server, server_id, how):
+    server.people = [person(3)]
+    server.cohorts = [lists.cohort(1, 3)]
+    sync(client, server_id)
+    run_sync(client, "collections", server_id)
+    with client.unit() as session:
+        people.delete_person(session, client, link_of(session, 3).account_key)
+    assert len(lists.dump(client, [FormerMember])["tconnect_former_member"]) == 1
+
+    if how == "sync":
+        sync(client, server_id)
+    else:
+        with client.reading() as session:
+            peer = server_peer(client.box, session.get(Server, server_id))
+        with client.unit() as session:
+            keep_person(session, client, peer, read_user(person(3)))
+
+    assert account_of(client, 3).deleted == 0
+    assert lists.dump(client, [FormerMember])["tconnect_former_member"] == []
 
 
 def members(client):
