@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
-from support.webapp import PASSWORD
+from support.webapp import PASSWORD, add_person
 
 pytestmark = pytest.mark.browser
 
@@ -58,11 +59,13 @@ def test_a_person_goes_through_every_page_on_a_phone(page, pair):
     assert widest(page) <= PHONE["width"]
 
     page.goto(f"{pair.server_url}/profile")
-    page.get_by_label("First name").fill("Augusta")
+    page.get_by_role("link", name="Edit your profile").click()
+    page.get_by_label("First name", exact=True).fill("Augusta")
     page.get_by_label("About you").fill("Two\nlines")
+    assert widest(page) <= PHONE["width"]
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_have_text("Your profile is saved.")
-    expect(page.get_by_label("About you")).to_have_value("Two\nlines")
+    expect(page.get_by_role("definition").filter(has_text="Two")).to_have_text("Two\nlines")
     assert widest(page) <= PHONE["width"]
 
     page.goto(pair.client_url)
@@ -70,6 +73,59 @@ def test_a_person_goes_through_every_page_on_a_phone(page, pair):
     expect(page.get_by_text("You are logged out.")).to_be_visible()
     page.goto(pair.server_url)
     expect(page.get_by_text("You are not logged in.")).to_be_visible()
+
+
+def test_a_profile_is_edited_on_the_server_and_back_on_the_client_it_is_new(page, pair, tmp_path):
+    portrait = tmp_path / "me.png"
+    Image.new("RGB", (300, 200), "teal").save(portrait)
+    page.goto(f"{pair.client_url}/profile")
+    page.get_by_role("link", name=SIGN_IN).click()
+    log_in(page)
+    expect(page).to_have_url(f"{pair.client_url}/profile")
+
+    page.get_by_role("link", name="Edit on Test server").click()
+    expect(page).to_have_title("Edit your profile · Test server")
+    page.get_by_label("First name", exact=True).fill("Augusta")
+    page.get_by_label("New picture").set_input_files(portrait)
+    page.get_by_text("More about you").click()
+    page.get_by_label("Middle name").fill("King")
+    assert widest(page) <= PHONE["width"]
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("status")).to_have_text("Your profile is as it is at the server of your account.")
+    assert page.url.startswith(f"{pair.client_url}/profile")
+    expect(page.get_by_role("definition").filter(has_text="Augusta")).to_be_visible()
+    expect(page.get_by_role("definition").filter(has_text="King")).to_be_visible()
+    assert page.get_by_role("img").evaluate("image => image.complete && image.naturalWidth") == 100
+    assert widest(page) <= PHONE["width"]
+
+    page.get_by_role("link", name="Edit on Test server").click()
+    expect(page.get_by_label("First name", exact=True)).to_have_value("Augusta")
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.get_by_role("heading", name="Your profile")).to_be_visible()
+    assert page.url.startswith(f"{pair.client_url}/profile")
+
+
+def test_an_administrator_acts_as_somebody_and_goes_back(page, pair):
+    add_person(pair.server, "root", admin=True, firstname="Root")
+    page.goto(f"{pair.server_url}/login")
+    page.get_by_label("Username").fill("root")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="Act as").click()
+    page.get_by_label("Person").fill("ada")
+    page.get_by_role("button", name="Act as this person").click()
+
+    expect(page.get_by_text("You are acting as Ada")).to_be_visible()
+    assert widest(page) <= PHONE["width"]
+    page.goto(f"{pair.client_url}/login")
+    page.get_by_role("link", name=SIGN_IN).click()
+    expect(page.get_by_role("heading", name="You are acting as somebody else")).to_be_visible()
+    assert widest(page) <= PHONE["width"]
+    page.get_by_role("button", name="Log out of acting").click()
+
+    expect(page).to_have_url(f"{pair.client_url}/")
+    expect(page.get_by_role("heading", name="Hello, Root")).to_be_visible()
 
 
 def test_the_pages_work_with_the_keyboard_alone(page, pair):
@@ -98,7 +154,7 @@ def test_after_logging_out_the_back_button_shows_nothing(page, pair):
     page.go_back()
 
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
-    expect(page.get_by_label("First name")).not_to_be_visible()
+    expect(page.get_by_role("heading", name="Your profile")).not_to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
