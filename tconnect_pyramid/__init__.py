@@ -16,11 +16,12 @@ def includeme(config: Configurator) -> None:
     each switched on by an administrator. In order:
 
     - `wiring`: the directives a host may use (`set_tconnect_accounts`, `set_tconnect_dbsession`,
-      `set_tconnect_login_route`, `set_tconnect_transport`, `set_tconnect_clock`,
+      `set_tconnect_login_route`, `set_tconnect_profile_route`, `set_tconnect_profile_fields`,
+      `set_tconnect_layout`, `set_tconnect_acting_as`, `set_tconnect_transport`, `set_tconnect_clock`,
       `add_tconnect_service`) and `request.tconnect`, the site's `Context`;
     - `security`: sign-ins that can be ended; composes with the host's security policy, or with its
       authentication policy, whenever those are set;
-    - `views`: every route of the protocol.
+    - `views`: every route of the protocol, and the automatic single sign-on of the login page.
 
     It sets no CSRF default, session factory, root factory or default permission.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,7 @@ from tconnect_pyramid import sqlite
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.database import Database
 from tconnect_pyramid.directory.accounts import Accounts
-from tconnect_pyramid.directory.columnmap import ColumnMap, own_accounts
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, own_accounts
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.interfaces import Clock, IContext, ITransport, Transport
 from tconnect_pyramid.plugins import PluginService, PluginServices, Role, ServiceKey, service_key
@@ -39,6 +39,7 @@ class Directed:
         self.clock: Clock | None = None
         self.login_route: str | None = None
         self.profile_route: str | None = None
+        self.profile_fields: frozenset[str] | None = None
         self.layout: str = "tconnect_pyramid:templates/tconnect/base.jinja2"
         self.acting_as: Callable[[Request], bool] | None = None
         self.services: dict[ServiceKey, PluginService] = {}
@@ -53,6 +54,7 @@ def includeme(config: Configurator) -> None:
         set_tconnect_dbsession,
         set_tconnect_login_route,
         set_tconnect_profile_route,
+        set_tconnect_profile_fields,
         set_tconnect_layout,
         set_tconnect_acting_as,
         set_tconnect_transport,
@@ -85,6 +87,11 @@ def login_route(request: Request) -> str | None:
 def profile_route(request: Request) -> str | None:
     """The name of the route where people see their profile, if the host has said so."""
     return request.registry["tconnect.directed"].profile_route  # type: ignore[no-any-return]
+
+
+def profile_fields(request: Request) -> frozenset[str] | None:
+    """The standard fields that may be changed by our form of a profile; None for all that are mapped."""
+    return request.registry["tconnect.directed"].profile_fields  # type: ignore[no-any-return]
 
 
 def acting_as(request: Request) -> Callable[[Request], bool] | None:
@@ -120,6 +127,25 @@ def set_tconnect_login_route(config: Configurator, name: str) -> None:
 def set_tconnect_profile_route(config: Configurator, name: str) -> None:
     """Name the route of the page where people see their own profile; it may be given `?notice=<word>`."""
     _direct(config, "profile_route", "profile_route", name, name)
+
+
+def set_tconnect_profile_fields(config: Configurator, names: Iterable[str]) -> None:
+    """Say which standard fields people may change by our form of a profile, instead of all that are mapped.
+
+    Raises ConfigurationProblem for what is no standard field.
+    """
+    wanted = frozenset(names)
+    unknown = sorted(wanted - set(STANDARD_FIELDS))
+    if unknown:
+        raise ConfigurationProblem(
+            [
+                (
+                    f"set_tconnect_profile_fields: {', '.join(unknown)} is no standard field; the fields are those "
+                    "of the user record, see docs/hosts.md."
+                )
+            ]
+        )
+    _direct(config, "profile_fields", "profile_fields", wanted, ", ".join(sorted(wanted)))
 
 
 def set_tconnect_layout(config: Configurator, template: str) -> None:

@@ -146,6 +146,7 @@ GROUPS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("Emails and forums", FIELDS[FIELDS.index("emailstop") :]),
 )
 """The fields under their headings; those without one come first, the others are folded away."""
+MAIN = GROUPS[0][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +224,12 @@ def shown_fields(columns: ColumnMap) -> tuple[str, ...]:
     )
 
 
-def profile_form(profile: Profile, sent: Any = None, *, by_admin: bool = False) -> ProfileForm:
+def profile_form(
+    profile: Profile, sent: Any = None, *, by_admin: bool, allowed: frozenset[str] | None
+) -> ProfileForm:
     """The form of what may be changed, filled with what is stored, or with what was `sent`.
+
+    `allowed`: the standard fields and `picture` that the site lets people change, None for all.
 
     Its lists also offer what is stored but is in no list: the command or a peer may have set it.
     """
@@ -234,23 +239,15 @@ def profile_form(profile: Profile, sent: Any = None, *, by_admin: bool = False) 
     there = {name: _typed(profile, each) for name, each in custom.items()}
     kind: type[ProfileForm] = type("ProfileFormOfThisSite", (ProfileForm,), made)
     form = kind(sent, data={**profile.stored, **there})
-    for name in set(FIELDS) - set(editable(profile, by_admin=by_admin)):
+    for name in set(FIELDS) - set(_editable(profile, by_admin=by_admin, allowed=allowed)):
         del form[name]
-    if profile.picture is None or profile.is_connect:
+    is_picture_allowed = allowed is None or "picture" in allowed
+    if profile.picture is None or profile.is_connect or not is_picture_allowed:
         del form["picture"], form["remove_picture"]
     elif not profile.picture:
         del form["remove_picture"]
     _fill_lists(form, {**profile.stored, **there})
     return form
-
-
-def editable(profile: Profile, *, by_admin: bool) -> list[str]:
-    """The fields that may be changed here."""
-    return [
-        name
-        for name in profile.stored
-        if name not in profile.owned and (by_admin or name not in FOR_ADMINISTRATORS)
-    ]
 
 
 def changes_of(profile: Profile, form: ProfileForm, columns: ColumnMap) -> dict[str, str]:
@@ -304,11 +301,23 @@ def shown_jobs(session: Session, jobs: Sequence[JobView]) -> list[tuple[str, str
 
 
 def labelled(profile: Profile) -> list[tuple[str, str, str]]:
-    """Every field with its label and its value as it is called in lists; names, labels, values."""
+    """Names, labels, and values as lists call them; what few people have is left out where it is empty."""
     form = ProfileForm(data=profile.stored)
     _fill_lists(form, profile.stored)
     return [
-        (name, form[name].label.text, _shown(form[name], profile.stored[name])) for name in profile.stored
+        (name, form[name].label.text, _shown(form[name], profile.stored[name]))
+        for name in profile.stored
+        if profile.stored[name] or name in MAIN
+    ]
+
+
+def _editable(profile: Profile, *, by_admin: bool, allowed: frozenset[str] | None) -> list[str]:
+    return [
+        name
+        for name in profile.stored
+        if name not in profile.owned
+        and (by_admin or name not in FOR_ADMINISTRATORS)
+        and (allowed is None or name in allowed)
     ]
 
 

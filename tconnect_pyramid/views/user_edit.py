@@ -36,6 +36,7 @@ from tconnect_pyramid.views.profile_form import (
     profile_form,
     read_profile,
 )
+from tconnect_pyramid.wiring import profile_fields
 
 PICTURE_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
 NOT_STORED = "The accounts of this site could not take it. Perhaps somebody else has the same, such as an email address."
@@ -136,7 +137,8 @@ def _edit(request: Request, who: SignedIn) -> Response:
         profile = read_profile(session, context, account)
         client = request.GET.get("returnto", "").removeprefix(editing.RETURN_TO)
         back = profile_return_url(session, context, client, account.key)
-    form = profile_form(profile, request.POST if request.method == "POST" else None, by_admin=is_admin)
+    sent = request.POST if request.method == "POST" else None
+    form = profile_form(profile, sent, by_admin=is_admin, allowed=profile_fields(request))
     refused = None
     if request.method == "POST" and form.validate():
         refused = _save(request, who, profile, form)

@@ -20,6 +20,7 @@ from tconnect_pyramid import context_of, people
 from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.directory import audiences, hierarchies, jobs, pictures, profiles
 from tconnect_pyramid.directory.columnmap import inverted, joined
+from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.models import Account, AuditEntry, Client, Link, Server, SignIn
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol import paths
@@ -629,7 +630,7 @@ class User(HostBase):
 def make_host(make_sqlite):
     engines = []
 
-    def make(**settings):
+    def make(fields=None, **settings):
         config = Configurator(
             settings={
                 **test_sites.ini("http://localhost"),
@@ -655,6 +656,8 @@ def make_host(make_sqlite):
         config.add_route("me", "/people/me")
         config.set_tconnect_login_route("enter")
         config.set_tconnect_profile_route("me")
+        if fields is not None:
+            config.set_tconnect_profile_fields(fields)
         app = config.make_wsgi_app()
         context = context_of(app.registry)
         engines.append(context.database.engine)
@@ -720,6 +723,20 @@ def test_a_form_for_a_host_without_sessions_is_protected_all_the_same(make_host)
     fresh.post(EDIT, {"city": "Rom", "csrf_token": token}, status=400)
 
     assert (user(context).town, user(context, 2).town) == ("", "")
+
+
+def test_a_host_says_what_its_people_may_change(make_host):
+    app, context = make_host(["city"], **{"tconnect.server.enabled": "true"})
+    app.set_cookie("host_user", "1")
+    form = app.get(EDIT).forms["profile"]
+    assert set(form.fields) - {"csrf_token", None} == {"city"}
+    app.post(
+        EDIT, {"csrf_token": form["csrf_token"].value, "city": "Rom", "email": "x@example.com"}, status=303
+    )
+
+    assert (user(context).town, user(context).mail) == ("Rom", "ann@example.com")
+    with pytest.raises(ConfigurationProblem, match="town is no standard field"):
+        make_host(["town"])
 
 
 def test_a_host_that_is_no_server_keeps_its_own_pages_for_that(make_host):
