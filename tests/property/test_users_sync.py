@@ -109,7 +109,8 @@ def after_sync(world: World) -> dict[int, Here | None]:
     if world.sends_jobs:
         after = with_jobs(after, live)
     if world.gives_idnumbers:
-        after = with_idnumbers(after, live, {id_ for id_ in world.local if after[id_] is None})
+        waiting = {id_ for id_ in world.local if not (after[id_] and after[id_].was_local)}
+        after = with_idnumbers(after, live, waiting)
     return after
 
 
@@ -157,9 +158,9 @@ def with_jobs(after: dict[int, Here | None], live: dict[int, There]) -> dict[int
     return result
 
 
-def with_idnumbers(after, live, unlinked_local):
+def with_idnumbers(after, live, waiting):
     """Everybody gets what was sent; then whoever may not have it is set back, until all may."""
-    others = [local_number(id_) for id_ in unlinked_local]
+    others = [local_number(id_) for id_ in waiting]
     final = {id_: live[id_].idnumber if id_ in live else here.idnumber for id_, here in after.items() if here}
     wanting = [id_ for id_ in live if live[id_].idnumber and final[id_] != after[id_].idnumber]
     first = {live[id_].idnumber: id_ for id_ in reversed(wanting)}
