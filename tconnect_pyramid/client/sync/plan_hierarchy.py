@@ -26,7 +26,7 @@ from tconnect_pyramid.client.sync.read import Fault, Trees
 from tconnect_pyramid.client.sync.report import COUNTED_MOVES
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.hierarchies import HIERARCHIES, POSITIONS, Hierarchy
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES, POSITIONS, Hierarchy, TypeView, list_types
 from tconnect_pyramid.models import Counterpart
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.hierarchies import FrameworkRecord, ItemRecord
@@ -130,23 +130,14 @@ def plan_hierarchy(
     """What the lists ask for; a fixed number of statements for each batch. Writes nothing."""
     if trees.absent:
         return HierarchyPlan(kind=kind, note=f"The server has no {kind}; nothing was changed.")
-    known = _Known(session, hierarchy_of(kind), peer.id, trees)
+    known = _Known(session, hierarchy_of(kind), peer.id)
     return _Planner(known, kind, trees, context.clock()).plan
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """A type of items that the server names; `fields` are ids by short name and datatype."""
-
-    id: int
-    idnumber: str
-    fields: dict[tuple[str, str], int]
 
 
 class _Known:
     """What is here of the server's, and what lies among it without having come from there."""
 
-    def __init__(self, session: Session, hierarchy: Hierarchy, server_id: int, trees: Trees) -> None:
+    def __init__(self, session: Session, hierarchy: Hierarchy, server_id: int) -> None:
         self.hierarchy = hierarchy
         self.session = session
         local_frameworks = self._counterparts(server_id, hierarchy.framework_kind)
@@ -159,10 +150,10 @@ class _Known:
         self.item_remote = {local_id: remote_id for remote_id, local_id in self.items.items()}
         self.values = self._values()
         self.last = session.scalar(select(func.max(hierarchy.framework.sortorder))) or 0
-        self.types: dict[str, Type] = {}
-        self.type_names: dict[int | None, str] = {None: ""}
-        self.field_names: dict[int, str] = {}
-        self._read_types(trees)
+        types = list_types(session, hierarchy)
+        self.types = {it.idnumber: it for it in types}
+        self.type_names: dict[int | None, str] = {it.id: it.idnumber for it in types}
+        self.field_names = {of.id: of.shortname for it in types for of in it.fields}
 
     def strangers(self) -> Iterator[int]:
         """The items in the server's frameworks that it did not send."""
@@ -206,20 +197,6 @@ class _Known:
             ):
                 found[item_id][field_id] = (data, parameter)
         return found
-
-    def _read_types(self, trees: Trees) -> None:
-        table, type_field = self.hierarchy.type, self.hierarchy.type_field
-        fields: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
-        for id_, type_id, shortname, datatype in self.session.execute(
-            select(type_field.id, type_field.type_id, type_field.shortname, type_field.datatype)
-        ):
-            fields[type_id][shortname, datatype] = id_
-            self.field_names[id_] = shortname
-        wanted = {record.type_idnumber for record in trees.items if record.type_idnumber}
-        for id_, idnumber in self.session.execute(select(table.id, table.idnumber)):
-            self.type_names[id_] = idnumber
-            if idnumber in wanted:
-                self.types[idnumber] = Type(id_, idnumber, fields[id_])
 
 
 def _present(
@@ -368,7 +345,7 @@ class _Planner:
 
     def _decide_item(self, record: ItemRecord, node: Node) -> None:
         known = self.known
-        type_ = known.types.get(record.type_idnumber or "")
+        type_ = known.types.get(record.type_idnumber) if record.type_idnumber else None
         wanted = self._wanted(record, type_)
         fields = self._wanted_fields(record, type_)
         if node.local_id is None:
@@ -389,7 +366,7 @@ class _Planner:
         also = [*moves, *(self._told(name, row[name], value) for name, value in changed.items())]
         also += [
             told(
-                f"field {known.field_names[id_]}",
+                f"field {known.field_names.get(id_, id_)}",
                 values[id_][0] if id_ in values else "",
                 "" if value is None else value[0],
             )
@@ -398,7 +375,7 @@ class _Planner:
         action = Action.MOVED if moves else Action.UPDATED
         self._change(action, ITEM_KINDS, record.id, wanted["fullname"], also)
 
-    def _wanted(self, record: ItemRecord, type_: Type | None) -> dict[str, Any]:
+    def _wanted(self, record: ItemRecord, type_: TypeView | None) -> dict[str, Any]:
         wanted = {
             "idnumber": record.idnumber,
             "fullname": _name(record.fullname),
@@ -413,17 +390,16 @@ class _Planner:
         }
         return {name: wanted[name] for name in item_columns(self.known.hierarchy)}
 
-    def _wanted_fields(self, record: ItemRecord, type_: Type | None) -> dict[int, Value]:
+    def _wanted_fields(self, record: ItemRecord, type_: TypeView | None) -> dict[int, Value]:
         """The custom values that the item's type has a field for, by the field's id."""
-        if type_ is None:
-            return {}
+        known = {(it.shortname, it.datatype): it.id for it in type_.fields} if type_ else {}
         return {
-            type_.fields[it.shortname, it.datatype]: (
+            known[it.shortname, it.datatype]: (
                 rules.clean_html(it.data) if it.datatype == TEXTAREA else it.data,
                 it.value,
             )
             for it in record.custom_fields
-            if it.data is not None and (it.shortname, it.datatype) in type_.fields
+            if it.data is not None and (it.shortname, it.datatype) in known
         }
 
     def _moves(self, node: Node, row: Mapping[str, Any]) -> list[str]:

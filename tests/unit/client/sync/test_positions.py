@@ -438,6 +438,17 @@ def test_an_item_moves_below_one_that_is_new(world, tree):
     assert kept[3].depth == 4
 
 
+def test_an_item_at_the_top_moves_below_one_that_is_new(world, tree):
+    items = [*world.servers.first.items[world.kind], world.item(9, 2)]
+    items[4] = {**items[4], "parentid": "9"}
+
+    report = world.sync(world.servers.first.frameworks[world.kind], items)
+
+    detail = "parent: '' → 'Item 9'"
+    assert ("moved", 5, f"{world.hierarchy.word} Item 5", detail) in lines(report)
+    assert (world.tree()[5], world.items()[5].id) == ((2, 9), tree[5])
+
+
 def test_an_item_moves_into_a_framework_that_is_new(world, tree):
     frameworks = [world.framework(1), world.framework(2), world.framework(3)]
     items = [
