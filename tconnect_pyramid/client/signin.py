@@ -188,7 +188,7 @@ def _check_request(
             "This log in was begun in another browser, or this browser does not keep cookies. "
             "Begin it again here."
         )
-    if context.clock() - began > context.settings.request_timeout:
+    if context.clock() - began >= context.settings.request_timeout:
         raise SignInFailed("The log in took too long. Begin it again.")
     match query.get("result"):
         case "success":
