@@ -114,7 +114,7 @@ def _site_url(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text) or "\\" in text:
         raise ValueError(f"{_quoted(text)}, which has characters that no address has")
     if len(text) > LONGEST_NAME:
-        raise ValueError(f"{len(text)} characters")
+        raise ValueError(f"{len(text)} characters, more than {LONGEST_NAME}")
     try:
         parts = urlsplit(text)
         port = parts.port
