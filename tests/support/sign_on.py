@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from support import databases, lists
 from support.peers import PlayedPeer, add_client, add_server
 from support.sites import StillClock
@@ -20,7 +20,16 @@ from support.webapp import add_person, app_context, log_in, make_app
 from webtest import TestApp
 
 from tconnect_pyramid.errors import PeerError
-from tconnect_pyramid.models import Account, Client, Link, Server, SignIn
+from tconnect_pyramid.models import (
+    Account,
+    Client,
+    ClientSession,
+    Link,
+    Notice,
+    Server,
+    ServerSession,
+    SignIn,
+)
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol import jsend, paths
 from tconnect_pyramid.secretbox import digest, new_token
@@ -92,7 +101,10 @@ class Site:
         self.reset()
 
     def reset(self) -> None:
-        """Answers, calls and options are as at first; peers and people stay."""
+        """Answers, calls and options are as at first, and nobody is signed in; peers and people stay."""
+        with self.context.unit() as session:
+            for table in (Notice, ClientSession, ServerSession, SignIn):
+                session.execute(delete(table))
         self.replies: dict[Any, Any] = {}
         self.peer.calls.clear()
         self.set(OPTIONS)
