@@ -131,6 +131,10 @@ def act_as(session: Session, context: Context, signed_in: SignedIn, account_key:
             f"Nobody can act as {person.fullname}: an administrator, oneself, and accounts that are suspended "
             "or deleted are excepted."
         )
+    # Locked: whoever ends it at this moment, a peer for example, either ends this one as well or is seen.
+    own = select(SignIn.id).where(SignIn.id == signed_in.signin_id, SignIn.ended.is_(None)).with_for_update()
+    if session.scalar(own) is None:
+        raise Conflict("Your own sign-in has ended meanwhile. Log in again.")
     now = context.clock()
     row = SignIn(
         browser_hash=digest(browser_id),

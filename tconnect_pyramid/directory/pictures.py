@@ -35,6 +35,10 @@ MOST_UPLOADED = 20_000_000
 MOST_PIXELS = 30_000_000
 """Of an image that somebody gives us: 120 MB of memory while it is made smaller."""
 QUALITY = 90
+MOST_SCANS = 100
+"""In which a JPEG may draw itself. Programs write about ten; each takes as long as the whole image, and a few bytes."""
+
+_SCAN = b"\xff\xda"
 
 # What Pillow raises on bytes that are no sound image; a warning of it too, where warnings are errors.
 _UNSOUND = (
@@ -81,6 +85,7 @@ def made_from(image: bytes) -> dict[str, bytes]:
         raise PictureProblem(
             f"The image has {len(image)} bytes; at most {MOST_UPLOADED} are possible. Make it smaller."
         )
+    _check_scans(image)
     try:
         with Image.open(BytesIO(image), formats=UPLOADED) as opened:
             if opened.width * opened.height > MOST_PIXELS:
@@ -160,6 +165,7 @@ def _redrawn(name: str, text: str) -> bytes:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise PictureProblem(f"{name} is not written in base64.") from None
+    _check_scans(content)
     size = SIZES[stem]
     try:
         with Image.open(BytesIO(content), formats=(FORMATS[ending],)) as opened:
@@ -170,6 +176,14 @@ def _redrawn(name: str, text: str) -> bytes:
             return _written(_pixels(opened, FORMATS[ending]), FORMATS[ending])
     except _UNSOUND:
         raise PictureProblem(f"{name} is no sound {FORMATS[ending]} image.") from None
+
+
+def _check_scans(image: bytes) -> None:
+    # In the data of a JPEG these two bytes stand for nothing else.
+    if image.startswith(b"\xff\xd8") and image.count(_SCAN) > MOST_SCANS:
+        raise PictureProblem(
+            f"The image draws itself more than {MOST_SCANS} times. Save it as an ordinary JPEG."
+        )
 
 
 def _pixels(opened: Image.Image, written_as: str) -> Image.Image:

@@ -28,12 +28,26 @@ def form_token_of(request: Request) -> str:
     return "" if current is None else form_token(request, current)
 
 
-def check_form_token(request: Request) -> None:
-    """Raise BadCSRFToken unless the posted form is a page of ours in this sign-in."""
+def posting_sign_in(request: Request) -> SignedIn:
+    """The sign-in that a form is posted in; to be asked before the form is read, which may be long.
+
+    Raises BadCSRFToken without one, and where a host by now knows this browser as somebody else: the token
+    is that of the former person, who may have kept it.
+    """
     current = current_sign_in(request)
+    userid = request.authenticated_userid
+    if current is None or (userid is not None and int(userid) != current.account.key):
+        raise _forged()
+    return current
+
+
+def check_form_token(request: Request, current: SignedIn) -> None:
+    """Raise BadCSRFToken unless the posted form is a page of ours in this sign-in."""
     sent = request.POST.get(FIELD, "")
     signed = request.tconnect.box.verify(sent, PURPOSE) if isinstance(sent, str) else None
-    if current is None or signed != str(current.signin_id):
-        raise BadCSRFToken(
-            "This form was opened too long ago, or elsewhere: reload the page and send it again."
-        )
+    if signed != str(current.signin_id):
+        raise _forged()
+
+
+def _forged() -> BadCSRFToken:
+    return BadCSRFToken("This form was opened too long ago, or elsewhere: reload the page and send it again.")

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pyramid.events import NewRequest, NewResponse
-from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
+from pyramid.httpexceptions import HTTPBadRequest
 from pyramid.request import Request
 from pyramid.response import Response
 
 from tconnect_pyramid.security.cookies import without_unreadable
+from tconnect_pyramid.views.deriver import check_size
 
 LARGEST_FORM = 1_000_000
 """Bytes."""
@@ -32,9 +33,8 @@ def readable_form(view: View, info: Any) -> View:
         return view
 
     def checked(context: Any, request: Request) -> Response:
-        if (request.content_length or 0) > LARGEST_FORM:
-            raise HTTPRequestEntityTooLarge
         try:
+            check_size(request, LARGEST_FORM)
             values = [*request.GET.values(), *request.POST.values()]
         except ValueError:
             raise HTTPBadRequest from None
