@@ -90,6 +90,10 @@ class ComingBack:
             username = f"tc_{self.person['id']}_{self.server.serveridnumber}"
             self.site.context.accounts.insert(session, [{"username": username, "auth": "manual"}])
 
+    def known_here(self) -> None:
+        """The person has an account here by an earlier sign-in, in another browser."""
+        self.site.sign_in(self.person, self.server)
+
     def suspended_here(self) -> None:
         visit = self.site.sign_in(self.person, self.server)
         key = self.site.account(self.server, self.person).id
@@ -219,14 +223,19 @@ def test_the_person_is_signed_in(site, row):
 @table(
     Back("7.4 and 9: deleted at the server", reply={"deleted": "1"}),
     Back("7.4 and 9: suspended at the server", reply={"suspended": "1"}),
+    Back("7.4 and 9: deleted since the last time", ComingBack.known_here, reply={"deleted": "1"}),
+    Back("7.4 and 9: suspended since the last time", ComingBack.known_here, reply={"suspended": "1"}),
 )
 def test_who_is_kept_out_at_the_server_is_kept_out_here(site, row):
     stage = ComingBack(site)
+    row.before(stage)
+    sessions = stage.sso_sessions()
     stage.person.update(row.reply)
+    site.replies["get_sso_user"] = jsend.Success(stage.person)
 
     assert stage.come_back().status_int == 403
     assert site.who(stage.browser) == ""
-    assert stage.sso_sessions() == 0
+    assert stage.sso_sessions() == sessions
 
 
 def test_7_4_the_server_is_asked_who_it_is_and_an_sso_session_is_stored(site):
