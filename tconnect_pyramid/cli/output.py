@@ -107,8 +107,12 @@ def cell(value: object) -> str:
 
 
 def moment(seconds: int | None) -> str:
-    """A point in time as people read it, UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else "-"
+    """A point in time as people read it, UTC; the number itself where no calendar goes that far."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else "-"
+    except (ValueError, OverflowError, OSError):
+        # Peers send such times.
+        return str(seconds)
 
 
 def clean(text: str, *, lines: bool = False) -> str:
