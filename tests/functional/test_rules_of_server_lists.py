@@ -69,6 +69,10 @@ class World:
         # As in a host's own table, where nothing ends the membership.
         self._add("flagged", "staff")
         server.change_person(self.people["flagged"], deleted=1)
+        # As in a host's own table again: back without any rule of ours.
+        self._add("back", "staff")
+        server.delete(self.people["back"])
+        server.change_person(self.people["back"], deleted=0, username="back")
         self._sync_far_people()
         server.do(
             courses.enrol,
@@ -94,8 +98,8 @@ class World:
             self.server.do(audiences.add_members, self.audiences[audience], [self.people[name]])
 
     def _sync_far_people(self) -> None:
-        """Of four one is deleted over there, one comes back from that, and one back into another audience."""
-        names = {3: "far", 4: "far dead", 5: "far back", 6: "far elsewhere"}
+        """All but one are deleted over there; three of these come back, of whom one is deleted once more."""
+        names = {3: "far", 4: "far dead", 5: "far back", 6: "far elsewhere", 7: "far dead again"}
         server = self.server
         server.option("client.enabled", ON)
         far = lists.connect(server.context)
@@ -105,12 +109,11 @@ class World:
         with server.context.reading() as session:
             links = dict(session.execute(select(Link.person_id, Link.account_key)).all())
         self.people |= {name: links[id_] for id_, name in names.items()}
-        for id_ in (4, 5, 6):
+        for id_ in (4, 5, 6, 7):
             self._join(names[id_], "staff")
-        above.people = [lists.person(3), *(lists.tombstone(id_) for id_ in (4, 5, 6))]
-        self._sync(far)
-        above.people = [lists.person(3), lists.tombstone(4), lists.person(5), lists.person(6)]
-        self._sync(far)
+        for deleted in ((4, 5, 6, 7), (4,), (4, 7)):
+            above.people = [lists.tombstone(id_) if id_ in deleted else lists.person(id_) for id_ in names]
+            self._sync(far)
         self._join("far elsewhere", "board")
 
     def _sync(self, far: int) -> None:
@@ -166,10 +169,12 @@ STAFF = [
             "dead of gone",
             "left and died",
             "flagged",
+            "back",
             "far",
             "far dead",
             "far back",
             "far elsewhere",
+            "far dead again",
         ],
     ),
     Listed("5 get_users: members only, and those who were members when deleted", "staff", STAFF),

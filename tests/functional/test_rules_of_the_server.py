@@ -211,6 +211,10 @@ CALLS = [
     Call(
         "4 plugin: names of services without regard to case", NOTHING, {**SHOP, "service": "NOTHING"}, ALLOWED
     ),
+    *(
+        Call(f"1 an error is JSend too: {what}", error("internal error"), {**SHOP, "service": name}, ALLOWED)
+        for what, name in (("a plugin that breaks", "break"), ("one whose answer is no JSON", "odd"))
+    ),
     Call("4 plugin: it refuses", error("no prices today"), {**SHOP, "service": "refuse"}, ALLOWED),
     Call(
         "4 plugin: it refuses a parameter",
@@ -387,6 +391,11 @@ REQUESTS = [
     Request(
         "1 a GET is answered as JSON", BAD_PARAMETERS, {"method": "GET", "query": "?{form}", "body": b""}
     ),
+    *(
+        Request(f"1 a {method} is no call, and is answered as JSON", BAD_PARAMETERS, {"method": method})
+        for method in ("PUT", "PATCH", "DELETE", "OPTIONS")
+    ),
+    Request("1 a form without a content type", VERSIONS, {"content_type": ""}),
     Request("1 an empty body", BAD_PARAMETERS, {"body": b""}),
     Request("1 a body that is no form", BAD_PARAMETERS, {"body": b"\xff\xfe\x00&=&&%zz=%"}),
     Request("1 a body that is JSON", BAD_PARAMETERS, {"body": b'{"service":"get_users"}'}),

@@ -164,6 +164,14 @@ def _refuse_parameter(context, peer, form):
     raise Refused("unknown currency", parameter="currency")
 
 
+def _break(context, peer, form):
+    raise RuntimeError(form["currency"])
+
+
+def _odd(context, peer, form):
+    return {"price": object()}
+
+
 @contextmanager
 def running(kind: str, folder, *, url: str = URL, enabled: bool = True, **settings: str):
     """A server on an empty database of this kind, with a few services of plugins."""
@@ -176,6 +184,8 @@ def running(kind: str, folder, *, url: str = URL, enabled: bool = True, **settin
         for name, service in (
             ("echo", _echo),
             ("nothing", _nothing),
+            ("break", _break),
+            ("odd", _odd),
             ("refuse", _refuse),
             ("refuse_parameter", _refuse_parameter),
         ):
