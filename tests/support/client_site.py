@@ -179,6 +179,11 @@ class ClientSite:
 
     # --- see ---------------------------------------------------------------------------------------
 
+    def client_idnumber(self, server: PlayedServer | None = None) -> str:
+        """What a server calls this client."""
+        with self.context.reading() as session:
+            return session.get(Server, (server or self.server).id).client_idnumber
+
     def key(self, person_id: int, server: PlayedServer | None = None) -> int | None:
         """The key of the account of a person, also when its row is gone."""
         with self.context.reading() as session:
