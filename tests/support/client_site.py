@@ -308,6 +308,13 @@ def fresh(kind: str, **more):
         yield site
 
 
+def log_in(browser: TestApp, username: str, password: str, status=303) -> None:
+    """Fill in the login page."""
+    form = browser.get("/login?nosso=1").forms["login"]
+    form["username"], form["password"] = username, password
+    form.submit(status=status)
+
+
 def add_field(site: ClientSite, shortname: str, datatype: str = "text", choices=()) -> None:
     """A custom profile field of the site."""
     site.do(profiles.add_field, shortname, datatype=datatype, choices=choices)
