@@ -7,11 +7,11 @@ themselves may do. Every change leaves an audit row in the caller's transaction.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import nh3
 from sqlalchemy import String, select, update
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from tconnect_pyramid.directory import pictures, profiles
 from tconnect_pyramid.directory.accounts import VIEW_FIELDS, AccountView, as_view
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.directory.jobs import JobView, list_jobs
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.directory.passwords import check_password, hash_password
 from tconnect_pyramid.directory.surroundings import line
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
@@ -79,6 +80,8 @@ LINES = (
     "middlename",
     "alternatename",
 )
+# What an INTEGER of every database holds; a host may keep the number in one.
+MOST_PICTURES = 2**31 - 1
 EDITABLE = (*LINES, "description", *CHOICES)
 """What `edit_person` changes. The rest has a function of its own or is nobody's to change."""
 
@@ -235,10 +238,9 @@ def set_picture(
     """
     person = _with_own_picture(session, context, key)
     files = pictures.made_from(image)
-    number = context.accounts.fetch(session, [key], ["picture"])[key]["picture"] or 0
-    # By the clock, so that a number never comes back after a picture was taken away: a client that has
-    # not asked in between would keep the old one.
-    pictures.put(session, context, key, files, max(number + 1, context.clock()))
+    # Drawn, not counted: after a picture was taken away, a number that came back would make a client
+    # that has not asked in between keep the old one.
+    pictures.put(session, context, key, files, 1 + secrets.randbelow(MOST_PICTURES))
     context.audit(session, actor, "account.picture_set", person.username, id=key)
     return tuple(sorted(files))
 
@@ -434,7 +436,7 @@ def _value(name: str, text: str) -> str | int:
             raise InvalidInput(name, f"{name}: expected one of {', '.join(allowed)}, found {value!r}.")
         return int(value)
     if name == "description":
-        return nh3.clean(text.replace("\0", "").strip())
+        return clean_html(text.replace("\0", "").strip())
     if name not in LINES:
         raise InvalidInput(name, f"{name}: cannot be changed here; one of {', '.join(EDITABLE)} can.")
     return _line(name, text)

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Integer, String
 
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, Mapped
 from tconnect_pyramid.directory.countries import COUNTRIES
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.protocol.users import UserRecord
 
 AUTH = "connect"
@@ -58,10 +59,6 @@ ONLY_AT_CREATION = frozenset(
 )
 
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
-MOST_TAGS = 3000
-"""In one text. What reads HTML takes time by the square of how deep it is: 500 kB of nothing but tags, a minute."""
-
-_TAG = re.compile(r"<[^<>]*>?")
 # Pages link to it: any other scheme could run something there.
 _WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _SMALL_INT = 2**31 - 1
@@ -184,16 +181,6 @@ def plain_name(text: str) -> str:
     if "<" not in text and "&" not in text:
         return text
     return html.unescape(nh3.clean(text, tags=set()))
-
-
-def clean_html(text: str) -> str:
-    """HTML of a peer without anything that could run or disturb the page it is shown on.
-
-    Of a text with more than `MOST_TAGS` tags only the words are left.
-    """
-    if text.count("<") > MOST_TAGS:
-        return html.escape(html.unescape(_TAG.sub(" ", text)), quote=False)
-    return nh3.clean(text) if text else text
 
 
 def acceptable_hash(value: object) -> bool:

@@ -16,9 +16,9 @@ from sqlalchemy import String, Table, and_, bindparam, delete, insert, literal, 
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.accounts import clean_html
 from tconnect_pyramid.client.sync.plan import LONGEST_VALUE, told, visible
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import Counterpart, Job, Organisation, Position
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.protocol.users import JobRecord

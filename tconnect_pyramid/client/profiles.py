@@ -9,9 +9,9 @@ from typing import cast
 from sqlalchemy import Table, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.accounts import clean_html
 from tconnect_pyramid.client.sync.plan import told
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import ProfileField, ProfileValue
 from tconnect_pyramid.protocol.users import ProfileFieldRecord
 

@@ -108,6 +108,7 @@ class ColumnMap:
         if problems:
             raise ConfigurationProblem(problems)
         self.mapped_class = mapped_class
+        self.is_own = mapped_class is Account
         self.table = mapper.local_table
         self.key: ColumnElement[int] = keys[0]
         self.key_name: str = mapper.get_property_by_column(keys[0]).key

@@ -35,6 +35,7 @@ from tconnect_pyramid.models import (
     PositionType,
     PositionTypeField,
     PositionValue,
+    SiteValue,
 )
 
 LONGEST = {"fullname": 1024, "shortname": 100, "idnumber": 100}
@@ -714,6 +715,13 @@ def remove_frameworks(session: Session, hierarchy: Hierarchy, ids: Iterable[int]
         _remove_counterparts(session, hierarchy.framework_kind, some)
         session.execute(delete(hierarchy.sent_to).where(hierarchy.sent_to.framework_id.in_(some)))
         session.execute(delete(hierarchy.framework).where(hierarchy.framework.id.in_(some)))
+        if session.scalar(select(SiteValue.name).where(SiteValue.name == had_some(hierarchy))) is None:
+            session.execute(insert(SiteValue).values(name=had_some(hierarchy), value="yes"))
+
+
+def had_some(hierarchy: Hierarchy) -> str:
+    """The name of the site's value that says that it had frameworks of the kind, even if none is left."""
+    return f"had_{hierarchy.plural}"
 
 
 def _remove_counterparts(session: Session, kind: str, ids: Sequence[int]) -> None:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import nh3
-
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.directory.surroundings import line
 from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.protocol.columns import MAX_LONG_TEXT
@@ -68,7 +67,7 @@ def long_text(field: str, text: str) -> str:
         raise InvalidInput(
             field, f"{field}: has {len(text)} characters; at most {MAX_LONG_TEXT} are possible."
         )
-    return nh3.clean(text.replace("\0", "").strip())
+    return clean_html(text.replace("\0", "").strip())
 
 
 def _one_of(field: str, text: str, allowed: Sequence[str]) -> str:

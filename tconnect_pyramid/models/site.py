@@ -11,7 +11,7 @@ from tconnect_pyramid.models.base import Base, Pk, Seconds, never_reuse_ids
 
 
 class SiteValue(Base):
-    """A fact about this site made once: `serveridnumber` (protocol 3), `account_key` (its column type)."""
+    """A fact about this site made once: `serveridnumber` (protocol 3), `account_key` (its column type), `had_positions`."""
 
     __tablename__ = "tconnect_site_value"
 

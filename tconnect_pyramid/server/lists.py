@@ -20,9 +20,17 @@ import msgspec
 from sqlalchemy import Connection, Select, and_, func, select
 
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.directory.hierarchies import Hierarchy
+from tconnect_pyramid.directory.hierarchies import Hierarchy, had_some
 from tconnect_pyramid.errors import Refused
-from tconnect_pyramid.models import Audience, AudienceMember, ClientAudience, ClientCourse, Course, Enrolment
+from tconnect_pyramid.models import (
+    Audience,
+    AudienceMember,
+    ClientAudience,
+    ClientCourse,
+    Course,
+    Enrolment,
+    SiteValue,
+)
 from tconnect_pyramid.protocol import replies
 from tconnect_pyramid.protocol.collections import write_cohort, write_course
 from tconnect_pyramid.protocol.columns import Warn
@@ -76,11 +84,13 @@ def write_hierarchy(
 ) -> BinaryIO | None:
     """The reply of `get_positions` or `get_organisations`, otherwise as `write_users`.
 
-    None when this site has no framework of the kind at all, which is not the same as none for this
-    client: that empties the client's own.
+    None when this site has never had a framework of the kind, which is not the same as none for this
+    client, or none any more: these empty the client's own.
     """
     with context.database.snapshot() as connection:
-        if connection.scalar(select(hierarchy.framework.id).limit(1)) is None:
+        some = select(hierarchy.framework.id).limit(1)
+        former = select(SiteValue.name).where(SiteValue.name == had_some(hierarchy))
+        if connection.scalar(some) is None and connection.scalar(former) is None:
             return None
         with _reply(caller, limit) as reply:
             reply.write(replies.HIERARCHY_HEAD)
@@ -134,7 +144,7 @@ def _people(
 ) -> Iterator[dict[str, object]]:
     statement = select_people(context, caller).limit(page)
     for rows in _pages(connection, statement, context.accounts.key, "key", page):
-        yield from as_records(connection, caller, rows, warn=warn)
+        yield from as_records(connection, caller, rows, warn=warn, cleans=not context.accounts.columns.is_own)
 
 
 def _pages(

@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import pictures
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import AudienceMember, Job, ProfileField, ProfileValue
 from tconnect_pyramid.protocol.columns import Warn
 from tconnect_pyramid.protocol.users import USER_FIELDS, write_job, write_profile_field, write_user
@@ -48,18 +49,22 @@ def as_records(
     rows: Sequence[Mapping[Any, Any]],
     *,
     warn: Warn,
+    cleans: bool,
     files: Mapping[str, bytes] | None = None,
 ) -> Iterator[dict[str, object]]:
     """The user records of rows of `select_people`, at least one, by two more statements for all of them.
 
     With `files`, the files of the picture of the only row, as `get_user` gives it. `warn` hears of
-    values that a Totara client could not store.
+    values that a Totara client could not store. `cleans`: descriptions are anybody's HTML, as in a host's
+    table; in ours they were cleaned when they were written.
     """
     speaks_of_jobs = caller.apiversion >= FIRST_VERSION_WITH_JOBS
     fields = _profile_fields(where, caller, rows) if speaks_of_jobs and caller.sends_profile_fields else None
     jobs = _jobs(where, caller, rows, warn) if speaks_of_jobs and caller.sends_jobs else None
     for row in rows:
         values = {**row, "id": row["key"], PASSWORD: _sendable(row.get(PASSWORD))}
+        if cleans and values["description"]:
+            values["description"] = clean_html(values["description"])
         sent_files = None
         if files is not None:
             # A number without files would make a client drop the files it has, and files without a
@@ -85,7 +90,11 @@ def person(session: Session, context: Context, caller: Caller, account_key: int)
         return None
     files = pictures.files_of(session, [account_key]).get(account_key, {})
     with warnings_about(log, f"Sending to the client {caller.id}") as warn:
-        return next(as_records(session, caller, [row], warn=warn, files=files))
+        return next(
+            as_records(
+                session, caller, [row], warn=warn, cleans=not context.accounts.columns.is_own, files=files
+            )
+        )
 
 
 def _profile_fields(where: Session | Connection, caller: Caller, rows: Sequence[Mapping[Any, Any]]) -> Beside:

@@ -18,10 +18,10 @@ from webob import Request
 from webtest import Upload
 
 from tconnect_pyramid.client import servers
-from tconnect_pyramid.client.accounts import MOST_TAGS, clean_html
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.directory import hierarchies, profiles
 from tconnect_pyramid.directory.hierarchies import POSITIONS
+from tconnect_pyramid.directory.markup import MOST_TAGS, clean_html
 from tconnect_pyramid.directory.pictures import MOST_SCANS
 from tconnect_pyramid.models import Account, Job, Picture, Position, PositionValue, ProfileValue
 from tconnect_pyramid.protocol import jsend, paths

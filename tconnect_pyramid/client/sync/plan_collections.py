@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client.sync.plan import COLLECTIONS, Action, Change, Plan, visible
 from tconnect_pyramid.client.sync.read import Sets
 from tconnect_pyramid.client.sync.report import COUNTED_MEMBERS
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.audiences import AUDIENCES, GROUPS, Kept
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import AwaitedMember, Collection, Link
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.collections import CollectionRecord
@@ -175,7 +175,7 @@ class _Planner:
     def _values(self, record: CollectionRecord) -> dict[str, Any]:
         return {
             "name": record.name,
-            "description": rules.clean_html(record.description),
+            "description": clean_html(record.description),
             "idnumber": local_idnumber(record.kind, record.id, self.peer.idnumber),
             "component": COMPONENT,
         }

@@ -27,6 +27,7 @@ from tconnect_pyramid.client.sync.report import COUNTED_MOVES
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES, POSITIONS, Hierarchy, TypeView, list_types
+from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import Counterpart
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.hierarchies import FrameworkRecord, ItemRecord
@@ -260,7 +261,7 @@ class _Planner:
             "idnumber": record.idnumber,
             "fullname": _name(record.fullname),
             "shortname": _name(record.shortname),
-            "description": rules.clean_html(record.description),
+            "description": clean_html(record.description),
             "sortorder": place,
             "visible": int(bool(record.visible)),
             "hidecustomfields": int(bool(record.hidecustomfields)),
@@ -380,7 +381,7 @@ class _Planner:
             "idnumber": record.idnumber,
             "fullname": _name(record.fullname),
             "shortname": _name(record.shortname),
-            "description": rules.clean_html(record.description),
+            "description": clean_html(record.description),
             "sortthread": record.sortthread,
             "visible": int(bool(record.visible)),
             "component": COMPONENT,
@@ -395,7 +396,7 @@ class _Planner:
         known = {(it.shortname, it.datatype): it.id for it in type_.fields} if type_ else {}
         return {
             known[it.shortname, it.datatype]: (
-                rules.clean_html(it.data) if it.datatype == TEXTAREA else it.data,
+                clean_html(it.data) if it.datatype == TEXTAREA else it.data,
                 it.value,
             )
             for it in record.custom_fields

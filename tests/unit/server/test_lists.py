@@ -13,7 +13,7 @@ from support.server_site import ORGANISATIONS, POSITIONS, ClientSites, ServerSit
 
 from tconnect_pyramid.directory.audiences import add_audience
 from tconnect_pyramid.directory.courses import add_course
-from tconnect_pyramid.directory.hierarchies import HIERARCHIES
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES, delete_framework
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import FormerMember, Picture, PositionValue
 from tconnect_pyramid.server import lists
@@ -435,6 +435,17 @@ def test_a_site_without_any_framework_says_null_and_one_with_none_for_this_clien
 
     assert hierarchy(server, client, tables) == (None, None)
     server.add_item(tables, server.add_framework(tables))
+    assert hierarchy(server, client, tables) == ([], [])
+
+
+@BOTH
+def test_a_site_whose_last_framework_is_gone_says_that_it_has_none(server, tables):
+    """Null would leave at the client for ever what was sent to it before."""
+    client = server.add_client()
+    framework = server.add_framework(tables)
+    with server.context.unit() as session:
+        delete_framework(session, server.context, HIERARCHIES[tables.word], framework)
+
     assert hierarchy(server, client, tables) == ([], [])
 
 
