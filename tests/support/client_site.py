@@ -11,7 +11,7 @@ import io
 import json
 import tempfile
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,8 @@ class ClientSite:
     def browser(self) -> TestApp:
         """A browser on the site."""
         if self.app is None:
-            self.app = make_app(self.database, URL, self.transport, self.context.clock)
+            kind = self.context.settings.client_type
+            self.app = make_app(self.database, URL, self.transport, self.context.clock, client__type=kind)
             self.ending.callback(app_context(self.app).database.engine.dispose)
         return TestApp(self.app, extra_environ={"HTTP_HOST": urlsplit(URL).netloc})
 
@@ -272,7 +273,13 @@ def with_picture(record: dict) -> dict:
 
 @contextmanager
 def client_site(
-    database: str, *, accounts=None, before=None, options=(), servers=((FIRST, "http://server.example"),)
+    database: str,
+    *,
+    accounts=None,
+    before=None,
+    options=(),
+    servers=((FIRST, "http://server.example"),),
+    client_type="lms",
 ):
     """A client on an empty database, connected to these servers (idnumber, address).
 
@@ -291,7 +298,8 @@ def client_site(
     ):
         if before:
             before(context)
-        site = ClientSite(context, database, transport, ending)
+        settings = replace(context.settings, client_type=client_type)
+        site = ClientSite(replace(context, settings=settings), database, transport, ending)
         for idnumber, url in servers:
             site.connect(idnumber, url)
         yield site
