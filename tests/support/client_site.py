@@ -52,7 +52,10 @@ class PlayedServer(lists.ListingServer):
         self.idnumber = idnumber
         self.url = url
         self.id = 0
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {
+            "get_api_version": jsend.Success({"minapiversion": 1, "maxapiversion": 2}),
+            "update_api_version": jsend.Success(),
+        }
 
     def post(self, url, form, *, timeout, limit):
         answer = self.answers.get(dict(form)["service"])
@@ -91,6 +94,8 @@ class ClientSite:
     transport: PlayedServers
     ending: ExitStack
     app: Any = None
+    keys: dict[Any, int] = field(default_factory=dict)
+    """For tests that fill a site first: the accounts that they speak of, by their own names."""
     names: Any = field(default_factory=count)
 
     # --- arrange -----------------------------------------------------------------------------------
