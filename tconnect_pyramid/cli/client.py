@@ -205,11 +205,11 @@ def leave(
 @command(client, "sync")
 @click.argument("kind", type=click.Choice([HANDSHAKE, *KINDS, ALL]), default=ALL)
 @click.option("--server", "who", metavar="SERVER", help="Only from this server.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and to whom.")
 def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
     """Make what came from the servers as they say now; all is the handshake and every kind that is synchronised.
 
-    Status 1 when one failed or was only partly done, 3 when the guard holds one.
+    Without a kind it is all. Status 1 when one failed or was only partly done, 3 when the guard holds one.
     """
     if dry_run and kind == HANDSHAKE:
         raise click.UsageError("A handshake changes nothing but the version in use; it has no --dry-run.")
@@ -226,9 +226,11 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
             # Who asks for one kind hears why it is not synchronised; `all` is about the others.
             if report.asked or kind != ALL:
                 reports.append(report)
-    document = [_run_row(report) for report in reports]
+    document = [{**_run_row(report), **({"lines": _lines(report)} if dry_run else {})} for report in reports]
     return Answer(
-        document, _table(context, reports), max(STATUS.get(report.state, DONE) for report in reports)
+        document,
+        _table(context, reports, lines=dry_run),
+        max(STATUS.get(report.state, DONE) for report in reports),
     )
 
 
@@ -251,13 +253,9 @@ def show_run(site: Site, run: int) -> Answer:
     context = site.migrated()
     with context.reading() as session:
         report = runs.show_run(session, run)
-    lines = [asdict(line) for line in report.lines]
     summary = _run_row(report)
-    text = [described({**summary, "counts": _counted(report)})]
-    text += [
-        "  ".join(str(line[key]) for _, key in LINE_COLUMNS if line[key] not in {None, ""}) for line in lines
-    ]
-    return Answer({**summary, "lines": lines}, "\n".join(text))
+    text = [described({**summary, "counts": _counted(report)}), *_line_texts(report)]
+    return Answer({**summary, "lines": _lines(report)}, "\n".join(text))
 
 
 @command(run, "approve")
@@ -385,17 +383,31 @@ def _run_row(report: RunReport) -> dict[str, object]:
     }
 
 
+def _lines(report: RunReport) -> list[dict[str, object]]:
+    return [asdict(line) for line in report.lines]
+
+
+def _line_texts(report: RunReport) -> list[str]:
+    return [
+        "  ".join(str(line[key]) for _, key in LINE_COLUMNS if line[key] not in {None, ""})
+        for line in _lines(report)
+    ]
+
+
 def _counted(report: RunReport) -> str:
     return ", ".join(f"{number} {name}" for name, number in report.counts.items() if number)
 
 
 def _decision(row: Mapping[str, object]) -> str:
-    if row["state"] != "held":
+    # A dry run leaves nothing to decide about.
+    if row["state"] != "held" or row["run"] is None:
         return ""
     return f" `tconnect client run show {row['run']}` shows whom it is about, `run approve` and `run reject` decide."
 
 
-def _table(context: Context, reports: Sequence[RunReport], *, started: bool = False) -> Rows:
+def _table(
+    context: Context, reports: Sequence[RunReport], *, started: bool = False, lines: bool = False
+) -> Rows:
     with context.reading() as session:
         names = {view.idnumber: view.name for view in servers.list_servers(session)}
     rows = [
@@ -415,4 +427,5 @@ def _table(context: Context, reports: Sequence[RunReport], *, started: bool = Fa
         # Of what went well too, such as that a setting is off; but not which version was agreed on.
         if not started and row["message"] and (row["kind"] != HANDSHAKE or row["state"] != "done")
     ]
-    return Rows(columns, rows, "Nothing was synchronised yet.", "\n".join(said))
+    below = [text for report in reports for text in _line_texts(report)] if lines else []
+    return Rows(columns, rows, "Nothing was synchronised yet.", "\n".join(said), "\n".join(below))

@@ -50,12 +50,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table: its columns by title and key, its rows, and what is said when there are none."""
+    """A table: its columns by title and key, its rows, and what is said when there are none.
+
+    `below` are lines that belong to the answer, `after` is said beside it.
+    """
 
     columns: Sequence[tuple[str, str]]
     rows: Sequence[Row]
     empty: str
     after: str = ""
+    below: str = ""
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
@@ -152,5 +156,7 @@ def _show_rows(rows: Rows) -> None:
         click.echo("\t".join(title for title, _ in rows.columns))
         for row in rows.rows:
             click.echo("\t".join(cell(row.get(key)) for _, key in rows.columns))
+    if rows.below:
+        click.echo(clean(rows.below, lines=True))
     if rows.after:
         say(rows.after)
