@@ -236,9 +236,17 @@ def _peers(context: Context) -> Iterator[Check]:
         leaving = session.execute(
             select(Server.id, Server.name).where(Server.state == LEAVING).order_by(Server.id)
         ).all()
+        automatic = context.options(session).client_auto_sign_in
         clients = session.execute(
             select(Client.id, Client.name, Client.url).where(Client.state == "active").order_by(Client.id)
         ).all()
+    if automatic is not None and automatic not in {server.id for server in servers}:
+        yield Check(
+            "client.auto_sign_in",
+            "warning",
+            f"there is no connected server {automatic}, so nobody is sent to one",
+            "see `tconnect client server list`, then `tconnect settings set client.auto_sign_in ID`",
+        )
     for id_, name in leaving:
         yield Check(
             f"server {name}",

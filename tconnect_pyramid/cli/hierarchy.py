@@ -133,7 +133,7 @@ def _items(group: click.Group, hierarchy: Hierarchy) -> None:
     @CHANGES
     @FIELD
     def edit(site: Site, who: str, changes: tuple[str, ...], fields: tuple[str, ...]) -> Answer:
-        """Change the fullname, shortname, idnumber, description, visible or type of one, or its custom fields.
+        """Change the fullname, shortname, idnumber, description, visible (0 or 1) or type, or its custom fields.
 
         An empty value takes a custom field or the type away. With another type the custom fields are lost.
         """

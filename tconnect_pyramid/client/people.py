@@ -123,6 +123,16 @@ def _arrive(
         _update(session, context, record, local)
         # Whoever signed in to it by its password here may be somebody else than the person at the server.
         notices = sessions.end_of_accounts(session, context, [key], "sync")
+        # No run will tell that the account changed hands.
+        context.audit(
+            session,
+            f"peer:{peer.idnumber}",
+            "account.taken_over",
+            match.accounts[0].username,
+            id=key,
+            person=record.id,
+            field=match.field,
+        )
     else:
         raise Conflict(match.reason)
     session.add(Link(person_id=record.id, server_id=peer.id, account_key=key, timecreated=now))

@@ -897,7 +897,7 @@ def _item_values(
 
 def _value(name: str, text: str, word: str, allowed: Sequence[str]) -> str | int | None:
     if name not in allowed:
-        raise InvalidInput(name, f"{name}: is no field of a {word}; these are: {', '.join(allowed)}.")
+        raise InvalidInput(name, f"{name}: {word}s have no such field; these are: {', '.join(allowed)}.")
     if name in LONGEST:
         return line(name, text, LONGEST[name], needed=name == "fullname")
     if name == "description":

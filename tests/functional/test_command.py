@@ -955,6 +955,17 @@ def test_the_doctor_finds_what_is_wrong_with_the_outbox_and_a_peer(site):
     assert "problem  client Gone" in report.stdout
 
 
+def test_the_doctor_finds_that_people_are_sent_to_a_server_that_is_not_there(site):
+    site("settings", "set", "client.auto_sign_in", 7)
+
+    (check,) = [each for each in site.json("doctor")["checks"] if each["name"] == "client.auto_sign_in"]
+
+    assert check["state"] == "warning"
+    assert "server 7" in check["found"]
+    site("settings", "set", "client.auto_sign_in", "")
+    assert "auto_sign_in" not in site("doctor").stdout
+
+
 def test_the_doctor_finds_a_broker_that_is_down(site, tmp_path):
     with (tmp_path / "site.ini").open("a", encoding="utf-8") as file:
         file.write(f"[celery]\nbroker_url = amqp://me:hidden@127.0.0.1:{free_port()}//\n")
@@ -1129,9 +1140,12 @@ def test_two_sites_are_connected_and_kept_in_step(pair):
         ("users", "planned", None),
         ("collections", "planned", None),
     ]
+    assert [line["subject"] for line in planned[2]["lines"]] == ["ana", "bo", "cy"]
+    assert "\ncreated  2  bo\n" in client("client", "sync", "users", "--dry-run").stdout
     assert client.json("user", "list") == []
 
     done = client.json("client", "sync")
+    assert "lines" not in done[0], "they are kept, for `run show`"
     assert [(run["kind"], run["server"], run["state"]) for run in done] == [
         ("handshake", idnumber, "done"),
         ("positions", idnumber, "done"),

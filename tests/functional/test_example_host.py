@@ -161,9 +161,11 @@ def test_the_command_serves_the_example(tmp_path):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done.stdout + done.stderr
 
     tconnect("db", "upgrade")
+    added = tconnect("user", "add", "ana", "--email", "ana@example.org", "--no-password")
+    assert "password" not in added, "the command could give none here"
     assert '"agree": true' in tconnect("db", "check", "--json")
     tconnect("client", "enable")
     assert HOST_URL.replace("localhost", "127.0.0.1") in tconnect("client", "connect")

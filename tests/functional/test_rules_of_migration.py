@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import func, select
 from support import client_site, host_accounts
 from support.client_site import ANOTHER_HASH, FIRST, HASH, SECOND, add_field, lines
 from support.lists import field, job, person, tombstone
 
 from tconnect_pyramid import people
 from tconnect_pyramid.directory import jobs, profiles
-from tconnect_pyramid.models import Link
+from tconnect_pyramid.models import AuditEntry, Link
 
 MAPPINGS = ("username", "email", "idnumber", "uniqueid")
 FIRST_PERSON = 100
@@ -327,6 +328,20 @@ def test_a_migrated_account_logs_in_by_single_sign_on_only(site, way):
     client_site.log_in(again, "anna", "correct horse battery", status="*")
     assert "log out" not in again.get("/").maybe_follow().text.lower()
     assert site.sign_in(record).signed_in
+
+
+def test_who_takes_an_account_over_at_sign_in_is_written_down(site):
+    key = site.add("anna")
+
+    site.sign_in(person(3, username="anna"))
+
+    with site.context.reading() as session:
+        entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "account.taken_over")).one()
+    assert (entry.actor, entry.subject) == (f"peer:{FIRST}", "anna")
+    assert entry.detail == {"id": key, "person": 3, "field": "username"}
+    site.sign_in(person(3, username="anna"))
+    with site.context.reading() as session:
+        assert session.scalar(select(func.count()).where(AuditEntry.action == "account.taken_over")) == 1
 
 
 def test_with_the_setting_the_id_number_comes_too(site):
