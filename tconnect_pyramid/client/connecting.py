@@ -72,10 +72,7 @@ def answer_setup(context: Context, form: Mapping[str, str]) -> bytes:
     work. A failed try leaves the invitation open.
     """
     try:
-        setup = _checked_setup(context, form)
-        version = versions.choose(setup.minapiversion, setup.maxapiversion)
-        if version is None:
-            raise services.api_version_not_supported()
+        setup, version = _checked_setup(context, form)
         refusal = _call_back(context, setup, version)
         if refusal is not None:
             return jsend.write(refusal)
@@ -120,7 +117,8 @@ def handshake(context: Context, server_id: int) -> int:
     return version
 
 
-def _checked_setup(context: Context, form: Mapping[str, str]) -> Setup:
+def _checked_setup(context: Context, form: Mapping[str, str]) -> tuple[Setup, int]:
+    """What a server says of itself, and the version to speak with it; refusals in the order of protocol 3."""
     # The secret comes first: who does not have it learns nothing else.
     secret = services.read_setupsecret(form)
     with context.reading() as session:
@@ -129,8 +127,11 @@ def _checked_setup(context: Context, form: Mapping[str, str]) -> Setup:
         if expected is None or not same(expected, digest(secret)) or not enabled:
             raise services.invalid_setup_secret()
         setup = services.read_setup(form)
+        version = versions.choose(setup.minapiversion, setup.maxapiversion)
+        if version is None:
+            raise services.api_version_not_supported()
         _refuse_duplicates(session, setup)
-    return setup
+    return setup, version
 
 
 def _refuse_duplicates(session: Session, setup: Setup) -> None:
