@@ -95,6 +95,9 @@ def check_size(request: Request, largest: int) -> None:
 
     What reading it puts on the disk is closed after the request.
     """
+    if request.method in {"GET", "HEAD"}:
+        # Nobody reads their body, and waitress says of every request that there may be one.
+        return
     received = request.body_file_raw
     request.add_finished_callback(lambda request: _close_files(request, received))
     if request.content_length is None and request.is_body_readable:
