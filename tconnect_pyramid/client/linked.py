@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid import sessions
 from tconnect_pyramid.client import accounts as rules
-from tconnect_pyramid.directory.accounts import Accounts
+from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import Accounts, in_batches
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.models import Link
 
@@ -84,3 +86,16 @@ def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Poin
         for person, link in links.items()
         if link.account_key in rows
     }
+
+
+def drop_stale_links(session: Session, context: Context, server_id: int, people: Iterable[int]) -> list[int]:
+    """Drop the links of people whose accounts' rows are gone, with what is left of those accounts (protocol 9).
+
+    Gives the ids of notices for `deliver_now`: their sign-ins end too.
+    """
+    keys: list[int] = []
+    for some in in_batches(people):
+        dropped = delete(Link).where(Link.person_id.in_(some), Link.server_id == server_id)
+        keys += session.scalars(dropped.returning(Link.account_key))
+    context.accounts.forget_gone(session, keys)
+    return sessions.end_of_accounts(session, context, keys, "sync")

@@ -6,13 +6,19 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client import memberships, migration
-from tconnect_pyramid.client.linked import Linked, Pointer, read_accounts, read_links
+from tconnect_pyramid.client.linked import (
+    Linked,
+    Pointer,
+    drop_stale_links,
+    read_accounts,
+    read_links,
+)
 from tconnect_pyramid.client.migration import Outcome
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import pictures
@@ -93,8 +99,9 @@ def keep_person(
     notices: list[int] = []
     if account is None:
         # The row behind the link, if there is one, is gone: it is as if there were none (protocol 9).
-        session.execute(delete(Link).where(Link.person_id == record.id, Link.server_id == peer.id))
-        key, notices = _arrive(session, context, peer, record)
+        notices = drop_stale_links(session, context, peer.id, [record.id])
+        key, more = _arrive(session, context, peer, record)
+        notices += more
     else:
         key = account.key
         if account.is_deleted:

@@ -282,6 +282,18 @@ class Accounts:
             },
         )
 
+    def forget_gone(self, session: Session, keys: Iterable[int]) -> None:
+        """Remove what is left of accounts whose rows are gone without our doing.
+
+        Else they would belong to audiences for ever, and whoever a host gives the key to would inherit it all.
+        An account that has a row is left alone.
+        """
+        keys = list(keys)
+        there = self.fetch(session, keys, ("username",))
+        gone = [key for key in keys if key not in there]
+        self.forget_former(session, gone)
+        self._leave_everything(session, gone)
+
     def forget_former(self, session: Session, keys: Iterable[int]) -> None:
         """Forget which audiences accounts were in when they were deleted: they have come back."""
         for some in in_batches(keys):

@@ -258,6 +258,21 @@ def test_9_who_is_deleted_leaves_and_who_is_undeleted_is_back_with_the_next_run(
     assert place.seen() == {"cohort 1": {3, 4}}
 
 
+@pytest.mark.parametrize("way", ["sync", "sign-in"])
+def test_9_an_account_whose_row_is_gone_is_no_member_and_its_successor_is(place, way):
+    place.send({"cohort 1": (3, 4)})
+    place.site.sync("collections")
+    former = place.keys[4]
+    place.site.drop_row(former)
+
+    _ = place.site.sync() if way == "sync" else place.site.sign_in(person(4))
+    place.site.sync("collections")
+
+    place.keys[4] = place.site.key(4)
+    assert place.keys[4] != former
+    assert place.seen() == {"cohort 1": {3, 4}}
+
+
 def test_9_who_is_missing_and_suspended_stays_a_member_while_sent(place):
     place.send({"cohort 1": (3, 4)})
     place.site.sync("collections")

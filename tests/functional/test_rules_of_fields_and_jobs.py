@@ -9,7 +9,7 @@ from support import client_site, host_accounts
 from support.client_site import FIRST, SECOND, add_field, lines
 from support.lists import field, framework, item, job, person, tombstone
 
-from tconnect_pyramid import people
+from tconnect_pyramid import people, sessions
 from tconnect_pyramid.directory import jobs, profiles
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_items
 from tconnect_pyramid.errors import Conflict
@@ -436,6 +436,35 @@ def test_9_what_belongs_to_the_server_is_not_changed_by_hand(site):
     ):
         with pytest.raises(Conflict, match="Head office"):
             change()
+
+
+def test_9_whoever_a_host_gives_the_key_of_a_removed_row_to_inherits_nothing():
+    with site_with_everything("host on sqlite") as site:
+        fill(site)
+        site.server.people = [person(3, profile_fields=[field("shirt", "M")], jobs=[A]), person(4)]
+        site.sync()
+        key = site.key(3)
+        with site.context.unit() as session:
+            sessions.start(session, "browser", key, site.context.clock())
+        site.drop_row(key)
+        site.server.people = [person(4)]
+        site.sync()
+        with site.context.unit() as session:
+            session.add(
+                host_accounts.Member(
+                    number=key,
+                    login="eve",
+                    mail="eve@here.example",
+                    full_name="Eve",
+                    active=True,
+                    tenant="main",
+                )
+            )
+
+        shown = site.shown(key)
+        assert (shown["username"], shown["server"], shown["fields"], shown["jobs"]) == ("eve", None, {}, [])
+        with site.context.reading() as session:
+            assert isinstance(sessions.look_up(session, site.context, "browser"), sessions.Ended)
 
 
 @pytest.mark.parametrize("kind", client_site.DATABASES)

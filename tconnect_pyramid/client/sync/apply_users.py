@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import jobs, memberships, migration, profiles
+from tconnect_pyramid.client.linked import drop_stale_links
 from tconnect_pyramid.client.sync.history import Applied
 from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
@@ -30,11 +31,11 @@ def apply_users(
     Who is suspended or deleted loses their sign-ins, and so does an account that is taken over: whoever
     signed in to it by its password here may be somebody else than the person at the server.
     """
-    _drop_links(session, peer, plan.stale_links)
+    notices = drop_stale_links(session, context, peer.id, plan.stale_links)
     taken = _keys_by_person(plan, Action.LINKED)
     migration.refuse_if_changed(session, context, taken.values())
     removed = [change for change in plan.changes if change.action in REMOVALS]
-    notices = sessions.end_of_accounts(session, context, [*_keys(removed), *taken.values()], "sync")
+    notices += sessions.end_of_accounts(session, context, [*_keys(removed), *taken.values()], "sync")
     _write_in_place(session, context, plan.changes)
     _delete(session, context, peer, [change for change in removed if change.action is Action.DELETED])
     _link(session, context, peer, taken, plan.suspended_by_sync, created_by_run=None)
