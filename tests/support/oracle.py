@@ -364,6 +364,7 @@ def people_after(server: Server, client: Client) -> set[int]:
     """Gives the people who cannot be taken."""
     skipped = set()
     told = told_of(server)
+    known = set(client.people)
     for id_, account in client.people.items():
         if not account.deleted:
             remove(client, account, told.get(id_))
@@ -379,7 +380,8 @@ def people_after(server: Server, client: Client) -> set[int]:
         it.members |= {client.people[id_].birth for id_ in it.awaited & live}
         it.awaited -= live
     if client.options.idnumber:
-        give_idnumbers(client, {id_: it.idnumber for id_, it in told.items() if id_ in live})
+        order = sorted(told.keys() & live, key=lambda id_: (id_ not in known, id_))
+        give_idnumbers(client, {id_: told[id_].idnumber for id_ in order})
     return skipped
 
 
@@ -509,7 +511,8 @@ def job_after(client: Client, here: LocalJob | None, sent: Job) -> LocalJob:
 def give_idnumbers(client: Client, sent: Mapping[int, str]) -> None:
     """Each gets what was sent; whoever then has another account's number is set back, until nobody has.
 
-    Who had the number before is not set back for it, and of two new ones the first in the list is not.
+    Who had the number before is not set back for it. Of two who did not, one who had an account before is not,
+    else the first in the list.
     """
     accounts = [*(client.people[id_] for id_ in sent), *client.accounts()]
     before = {it.birth: it.idnumber for it in accounts}
