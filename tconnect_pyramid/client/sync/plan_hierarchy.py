@@ -216,7 +216,7 @@ class _Planner:
         self.now = now
         self.plan = HierarchyPlan(
             kind=kind,
-            lists_nobody=trees.lists_nothing,
+            lists_nobody=trees.empties(frameworks=bool(known.frameworks), items=bool(known.items)),
             stale_frameworks=known.stale_frameworks,
             stale_items=known.stale_items,
         )

@@ -94,12 +94,11 @@ class Trees:
     item_faults: list[Fault] = field(default_factory=list)
     absent: bool = False
 
-    @property
-    def lists_nothing(self) -> bool:
-        """True when one of the lists is empty, which would delete all items, or everything."""
+    def empties(self, *, frameworks: bool, items: bool) -> bool:
+        """True when a list is empty of which there is something here: all of that would be deleted."""
         no_frameworks = not self.frameworks and not self.framework_faults
         no_items = not self.items and not self.item_faults
-        return not self.absent and (no_frameworks or no_items)
+        return (frameworks and no_frameworks) or (items and no_items)
 
 
 def read_people(data: object) -> People:

@@ -916,6 +916,15 @@ def test_an_empty_list_is_held_and_changes_nothing(world, tree, case):
     assert world.kept() == before
 
 
+def test_of_frameworks_without_items_one_goes_unasked(world):
+    world.sync([world.framework(1), world.framework(2)], [])
+
+    report = world.sync([world.framework(2)], [])
+
+    assert (report.state, lists.nonzero(report.counts)) == ("done", {"deleted": 1, "unchanged": 1})
+    assert world.order() == ["Framework 2"]
+
+
 def test_two_empty_lists_remove_all_of_this_server_once_that_is_approved(world, tree):
     ours = world.by_hand(directory.add_framework, fullname="Ours")
     stranger = world.by_hand(directory.add_item, fullname="Stranger", framework=ours.id)
