@@ -195,8 +195,11 @@ def test_9_groups_of_a_social_site_likewise():
         assert site.sets(AUDIENCES) == {}
 
 
-def test_9_all_mappings_go_and_what_they_were_of_is_this_sites_own(site):
-    leave(site)
+@pytest.mark.parametrize("confirmed", [True, False], ids=["confirmed", "not confirmed"])
+def test_9_all_mappings_go_and_what_they_were_of_is_this_sites_own(site, confirmed):
+    if not confirmed:
+        site.server.answers["delete_client"] = jsend.Error("connect server not enabled")
+    assert leave(site).confirmed is confirmed
     for kept in (POSITIONS, ORGANISATIONS):
         with site.context.reading() as session:
             frameworks = hierarchies.list_frameworks(session, kept)
