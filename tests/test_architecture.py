@@ -36,7 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "directory options transport schema migrations",
         "models interfaces secretbox database plugins",
         "protocol settings sqlite",
-        "errors",
+        "errors texts",
     )
 )
 DEPTH = {room: depth for depth, row in enumerate(LAYERS) for room in row}
@@ -59,6 +59,7 @@ OUTSIDE: dict[str, tuple[str, str]] = {
 
 # Rooms that must stay pure: the libraries they may import besides the standard library.
 PURE: dict[str, frozenset[str]] = {
+    "texts": frozenset(),
     "errors": frozenset(),
     "settings": frozenset(),
     "protocol": frozenset({"msgspec"}),
