@@ -47,6 +47,7 @@ setup(
     package_data={
         "tconnect_pyramid": [
             "py.typed",
+            "locale/*/LC_MESSAGES/*.mo",
             "migrations/**/*.py",
             "migrations/*.mako",
             "static/**/*",
@@ -58,6 +59,7 @@ setup(
         "SQLAlchemy>=2.0",
         "WTForms>=3.3",
         "alembic>=1.14",
+        "babel>=2.16",
         "bcrypt>=4.2",
         "celery>=5.5",
         "click>=8.1",

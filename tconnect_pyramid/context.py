@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,10 +14,10 @@ from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.interfaces import Clock, Transport
 from tconnect_pyramid.models import AuditEntry, SiteValue
-from tconnect_pyramid.options import Options, read_options
+from tconnect_pyramid.options import Options, list_options, read_options, set_option
 from tconnect_pyramid.plugins import PluginServices
 from tconnect_pyramid.secretbox import SecretBox, new_token
-from tconnect_pyramid.settings import Settings
+from tconnect_pyramid.settings import Settings, format_option
 
 IDNUMBER = "serveridnumber"
 
@@ -49,6 +49,18 @@ class Context:
     def options(self, session: Session) -> Options:
         """The administrator's options now in force."""
         return read_options(session, self.settings)
+
+    def change_options(self, session: Session, values: Mapping[str, object], *, actor: str) -> None:
+        """Give options new values, by their names; those that have the value already are left alone.
+
+        Raises as `options.set_option` does, which leaves it to the caller's transaction to take all back.
+        """
+        present = {state.name: state.value for state in list_options(session, self.settings)}
+        for name, value in values.items():
+            text = format_option(value)
+            if present.get(name) != text:
+                set_option(session, self.settings, name, text, self.clock())
+                self.audit(session, actor, "option.set", name, value=text)
 
     def idnumber(self, session: Session) -> str:
         """This site's `serveridnumber`: made once by `db upgrade`, never changed (protocol 3)."""

@@ -8,6 +8,12 @@ from collections.abc import Sequence
 class TConnectError(Exception):
     """Base of all our errors: its text is fit for an administrator and holds no secret."""
 
+    @property
+    def text(self) -> str:
+        """What `str` gives, as the object it was made with: a `Text` can still be said in another language."""
+        said = self.args[0] if self.args else ""
+        return said if isinstance(said, str) else str(self)
+
 
 class ConfigurationProblem(TConnectError):
     """The settings or the wiring of the site are wrong; the site must not start.

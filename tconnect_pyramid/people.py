@@ -350,6 +350,17 @@ def authenticate(session: Session, context: Context, username: str, password: st
     return None if person.suspended or person.deleted else person
 
 
+def has_password(session: Session, context: Context, key: int) -> bool:
+    """Whether an account can prove who it is by a password that is kept here."""
+    kept = context.accounts.fetch(session, [key], ("auth", "password")).get(key)
+    return (
+        kept is not None
+        and kept["auth"] == LOCAL
+        and bool(kept["password"])
+        and context.options(session).auth_manual
+    )
+
+
 def get_person(session: Session, context: Context, key: int) -> AccountView:
     """One account. Raises NotFound."""
     person = context.accounts.view(session, key)

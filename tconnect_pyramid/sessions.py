@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import delete, or_, outerjoin, select, update
+from sqlalchemy import delete, func, or_, outerjoin, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.context import Context
@@ -42,7 +42,8 @@ class SignedIn:
     """A live sign-in and its account.
 
     `acted_by`: the key of the administrator who acts as this account, None when it is the person
-    themselves; `acted_from`: that administrator's own sign-in, which waits meanwhile.
+    themselves; `acted_from`: that administrator's own sign-in, which waits meanwhile. `proved`: when the
+    person last proved who they are, at the latest when the sign-in began (Unix seconds).
     """
 
     signin_id: int
@@ -50,6 +51,7 @@ class SignedIn:
     last_seen: int
     acted_by: int | None = None
     acted_from: int | None = None
+    proved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def look_up(session: Session, context: Context, browser_id: str) -> SignedIn | E
             .add_columns(
                 SignIn.id.label("signin_id"),
                 SignIn.last_seen,
+                func.coalesce(SignIn.proved, SignIn.timecreated).label("proved"),
                 SignIn.ended,
                 SignIn.acted_by,
                 SignIn.acted_from,
@@ -100,7 +103,9 @@ def look_up(session: Session, context: Context, browser_id: str) -> SignedIn | E
         return Ended()
     if row["acted_by"] is not None and not _may_go_on_acting(session, context, row["acted_by"], account):
         return Ended()
-    return SignedIn(row["signin_id"], account, row["last_seen"], row["acted_by"], row["acted_from"])
+    return SignedIn(
+        row["signin_id"], account, row["last_seen"], row["acted_by"], row["acted_from"], row["proved"]
+    )
 
 
 def touch(session: Session, signin_id: int, now: int) -> None:
@@ -112,6 +117,11 @@ def touch(session: Session, signin_id: int, now: int) -> None:
         .values(last_seen=now)
         .execution_options(synchronize_session=False)
     )
+
+
+def prove(session: Session, signin_id: int, now: int) -> None:
+    """Remember that the person has just proved once more who they are, for acts that ask for it."""
+    session.execute(update(SignIn).where(SignIn.id == signin_id, SignIn.ended.is_(None)).values(proved=now))
 
 
 def act_as(session: Session, context: Context, signed_in: SignedIn, account_key: int, browser_id: str) -> int:

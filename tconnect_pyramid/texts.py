@@ -48,6 +48,4 @@ def plural(one: str, many: str, number: int, /, **values: object) -> Text:
 
 def fill(template: str, values: Mapping[str, object], shown: Callable[[object], str] = str) -> str:
     """The template with the values in their places, each made a text by `shown`; unknown places stay."""
-    return _PLACE.sub(
-        lambda place: shown(values[place[1]]) if place[1] in values else place[0], template
-    )
+    return _PLACE.sub(lambda place: shown(values[place[1]]) if place[1] in values else place[0], template)

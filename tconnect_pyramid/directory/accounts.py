@@ -10,24 +10,29 @@ import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
+    and_,
     bindparam,
     delete,
     exists,
+    false,
     func,
     insert,
     literal,
+    not_,
     select,
     true,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap
+from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.errors import NotFound
 from tconnect_pyramid.models import (
     AudienceMember,
@@ -82,6 +87,12 @@ class MatchCandidate:
     deleted: bool
     admin: bool
 
+
+SEARCHED = ("username", "firstname", "lastname", "email", "idnumber")
+SORTED = ("username", "lastname", "firstname", "email", "auth")
+
+Only = Literal["", "active", "suspended", "deleted", "admin"]
+"""Which accounts a list shows."""
 
 VIEW_FIELDS = tuple(name for name in AccountView.__slots__ if name != "key")
 
@@ -202,6 +213,37 @@ class Accounts:
             statement = statement.where(self.not_deleted())
         return [as_view(row) for row in session.execute(statement).mappings()]
 
+    def contain(self, words: str) -> list[ColumnElement[bool]]:
+        """Conditions of which one holds for an account with a text in its names, address or number, in any case."""
+        columns = (self.columns.read(name) for name in SEARCHED)
+        sought = words.replace("\0", "")
+        return [column.icontains(sought, autoescape=True) for column in columns if column is not None]
+
+    def page_of_members(
+        self,
+        session: Session,
+        member: InstrumentedAttribute[int],
+        belongs: ColumnElement[bool],
+        asked: Asked,
+    ) -> Page[AccountView]:
+        """A page of the accounts whose keys stand in the column `member` of the rows that meet `belongs`."""
+        statement = self.select(VIEW_FIELDS).where(self.key.in_(select(member).where(belongs)))
+        return self._page(session, statement, asked)
+
+    def page_of_people(self, session: Session, asked: Asked, only: Only = "") -> Page[AccountView]:
+        """A page of the accounts, `only` those in one state; deleted ones are in the list of `deleted` alone.
+
+        Sorted by one of `SORTED`; looked for in `SEARCHED`.
+        """
+        condition = {
+            "": self.not_deleted(),
+            "active": and_(self.not_deleted(), self.not_suspended()),
+            "suspended": and_(self.not_deleted(), not_(self.not_suspended())),
+            "deleted": not_(self.not_deleted()),
+            "admin": and_(self.not_deleted(), self._flag_is_set("admin")),
+        }[only]
+        return self._page(session, self.select(VIEW_FIELDS).where(condition), asked)
+
     # --- writing -------------------------------------------------------------------------------
 
     def insert(self, session: Session, records: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -311,6 +353,22 @@ class Accounts:
     def _flag_is_clear(self, field: str) -> Any:
         expression = self.columns.read(field)
         return true() if expression is None else expression == 0
+
+    def _page(self, session: Session, statement: Select[Any], asked: Asked) -> Page[AccountView]:
+        sortable = {name: self.columns.read(name) for name in SORTED}
+        found = page_of(
+            session,
+            statement,
+            asked,
+            key=self.key,
+            orders={name: in_any_case(column) for name, column in sortable.items() if column is not None},
+            searched=[column for name in SEARCHED if (column := self.columns.read(name)) is not None],
+        )
+        return found.map(lambda rows: [as_view(row._mapping) for row in rows])  # noqa: SLF001 - its public name
+
+    def _flag_is_set(self, field: str) -> Any:
+        expression = self.columns.read(field)
+        return false() if expression is None else expression == 1
 
     def _remember_audiences(self, session: Session, keys: Sequence[int]) -> None:
         for some in in_batches(keys):

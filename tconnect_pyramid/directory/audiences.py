@@ -12,7 +12,8 @@ from typing import cast
 from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.accounts import AccountView, in_batches
+from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line, noted
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import (
@@ -81,7 +82,10 @@ def list_audiences(
         sizes = sizes.where(kept.owner.in_(ids))
         belonging = belonging.where(kept.owner.in_(ids))
     counted: dict[int, int] = dict(session.execute(sizes).all())
-    kinds: dict[int, str] = dict(session.execute(select(Collection.local_id, Collection.kind)).all())
+    origins = select(Collection.local_id, Collection.kind)
+    kinds: dict[int, str] = dict(
+        session.execute(origins if ids is None else origins.where(Collection.local_id.in_(ids))).all()
+    )
     keys: dict[int, list[int]] = {}
     if members:
         for owner, key in session.execute(belonging):
@@ -101,6 +105,33 @@ def list_audiences(
         )
         for row in session.scalars(statement)
     ]
+
+
+def page_of_audiences(session: Session, asked: Asked, *, kept: Kept = AUDIENCES) -> Page[AudienceView]:
+    """A page of the audiences, without their members; sorted by `name`, `idnumber` or `timecreated`."""
+    table = kept.table
+    found = page_of(
+        session,
+        select(table.id),
+        asked,
+        key=table.id,
+        orders={
+            "name": in_any_case(table.name),
+            "idnumber": in_any_case(table.idnumber),
+            "timecreated": table.timecreated,
+        },
+        searched=(table.name, table.idnumber),
+    )
+    return found.map(lambda rows: _in_order(session, kept, [row.id for row in rows]))
+
+
+def page_of_members(
+    session: Session, around: Surroundings, audience_id: int, asked: Asked, *, kept: Kept = AUDIENCES
+) -> Page[AccountView]:
+    """A page of who belongs to an audience, see `Accounts.page_of_members`."""
+    return around.accounts.page_of_members(
+        session, kept.members.account_key, kept.owner == audience_id, asked
+    )
 
 
 def find_audience(session: Session, who: str, *, kept: Kept = AUDIENCES) -> AudienceView:
@@ -263,6 +294,11 @@ def remove_members(
     if gone:
         around.audit(session, actor, f"{kept.word}.members_removed", row.name, id=audience_id, **noted(gone))
     return len(gone)
+
+
+def _in_order(session: Session, kept: Kept, ids: Sequence[int]) -> list[AudienceView]:
+    by_id = {view.id: view for view in list_audiences(session, kept=kept, ids=ids)}
+    return [by_id[id_] for id_ in ids]
 
 
 def _own(session: Session, kept: Kept, audience_id: int) -> Audience:

@@ -36,7 +36,7 @@ from tconnect_pyramid.models.hierarchy import (
     PositionValue,
 )
 from tconnect_pyramid.models.profiles import Job, Picture, ProfileField, ProfileValue
-from tconnect_pyramid.models.runs import Approval, Lease, Run, RunLine
+from tconnect_pyramid.models.runs import Approval, Lease, Run, RunLine, TaskState
 from tconnect_pyramid.models.server import (
     Client,
     ClientAudience,
@@ -98,5 +98,6 @@ __all__ = [
     "SignIn",
     "SignInRequest",
     "SiteValue",
+    "TaskState",
     "include_name",
 ]

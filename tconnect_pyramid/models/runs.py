@@ -73,3 +73,22 @@ class Lease(Base):
     token: Mapped[str] = mapped_column(String(40))
     holder: Mapped[str] = mapped_column(String(60))
     expires: Mapped[Seconds]
+
+
+class TaskState(Base):
+    """How a scheduled task last went at this site, whoever started it, and when it is scheduled.
+
+    `finished` is None while it runs, and stays None where its process was killed. `schedule` is what the
+    worker that last took the task goes by, as its ini file says it; None until one has.
+    """
+
+    __tablename__ = "tconnect_task"
+
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    # `schedule`, or `account:<key>` of the administrator who started it by hand.
+    origin: Mapped[str] = mapped_column(String(100), default="")
+    started: Mapped[int | None] = mapped_column(BigInteger)
+    finished: Mapped[int | None] = mapped_column(BigInteger)
+    succeeded: Mapped[bool] = mapped_column(default=False)
+    result: Mapped[str] = mapped_column(Text, default="")
+    schedule: Mapped[dict[str, Any] | None] = mapped_column(JSON)

@@ -36,6 +36,8 @@ class Client(Base):
     sends_jobs: Mapped[bool] = mapped_column(default=True, server_default=true())
     plugin_services: Mapped[bool] = mapped_column(default=False, server_default=false())
     comment: Mapped[str] = mapped_column(Text, default="")
+    # When it last called a service here, to the minute; None when it never has.
+    last_call: Mapped[int | None] = mapped_column(BigInteger)
     timecreated: Mapped[Seconds]
     timemodified: Mapped[Seconds]
 

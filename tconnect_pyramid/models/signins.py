@@ -25,6 +25,8 @@ class SignIn(Base):
     # The sign-in of that administrator, which waits meanwhile; when it ends, so does this one.
     acted_from: Mapped[int | None] = mapped_column(BigInteger, index=True)
     timecreated: Mapped[Seconds]
+    # When the person last gave their password while being signed in; None when only at the beginning.
+    proved: Mapped[int | None] = mapped_column(BigInteger)
     last_seen: Mapped[Seconds] = mapped_column(index=True)
     ended: Mapped[int | None] = mapped_column(BigInteger)
     end_reason: Mapped[str] = mapped_column(String(20), default="")

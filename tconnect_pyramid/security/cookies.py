@@ -1,6 +1,7 @@
 """The cookies of the add-on, independent of any session factory.
 
-One carries a browser's random id, signed by us. The others are notes: that they are there is all they say.
+One carries a browser's random id and one what the next page is to say, both signed by us. The others are notes:
+that they are there is all they say.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tconnect_pyramid.sessions import KEEP_ENDED_SECONDS
 from tconnect_pyramid.settings import Settings
 
 PURPOSE = "browser id"
+NOTICE_PURPOSE = "notice"
 HOST_POLICY = "tconnect.host_policy"
 """Key of the registry: whether a host's policy goes on deciding who somebody is."""
 
@@ -86,6 +88,28 @@ def forget_note(request: Request, note: Note) -> Headers:
     return _cookie(settings, _note_name(settings, note), None, None)
 
 
+def read_notice(request: Request) -> str | None:
+    """What the next page is to say, as `set_notice` was given it; None when there is nothing of ours."""
+    try:
+        signed = request.cookies.get(_notice_name(request.tconnect.settings))
+    except UnicodeDecodeError:
+        return None
+    return None if not signed else request.tconnect.box.verify(signed, NOTICE_PURPOSE)
+
+
+def set_notice(request: Request, written: str) -> Headers:
+    """Headers that let the next page say something; `written` has ASCII letters, digits, `-`, `_` and `=` only."""
+    settings = request.tconnect.settings
+    signed = request.tconnect.box.sign(written, NOTICE_PURPOSE)
+    return _cookie(settings, _notice_name(settings), signed, 300)
+
+
+def forget_notice(request: Request) -> Headers:
+    """Headers that take away what was to be said."""
+    settings = request.tconnect.settings
+    return _cookie(settings, _notice_name(settings), None, None)
+
+
 def without_unreadable(header: str) -> str:
     """The value of a `Cookie` header without the cookies that are no text."""
     return ";".join(filter(_is_text, header.split(";")))
@@ -101,6 +125,10 @@ def _is_text(cookie: str) -> bool:
 
 def _note_name(settings: Settings, note: Note) -> str:
     return f"tconnect_{note}_{site_hash(settings.site_url)}"
+
+
+def _notice_name(settings: Settings) -> str:
+    return f"tconnect_notice_{site_hash(settings.site_url)}"
 
 
 def _cookie(settings: Settings, name: str, value: str | None, max_age: int | None) -> Headers:

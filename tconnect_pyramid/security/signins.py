@@ -88,9 +88,10 @@ def ensure_signed_in(request: Request) -> tuple[SignedIn, Headers] | None:
         account = context.accounts.view(session, int(key))
         if account is None or account.suspended or account.deleted:
             return None
-        signin_id = sessions.start(session, browser_id, account.key, context.clock())
+        now = context.clock()
+        signin_id = sessions.start(session, browser_id, account.key, now)
     deliver_now(context, notices)
-    return SignedIn(signin_id, account, context.clock()), set_browser_id(request, browser_id)
+    return SignedIn(signin_id, account, now, proved=now), set_browser_id(request, browser_id)
 
 
 def sign_in(request: Request, account_key: int) -> Headers:

@@ -43,6 +43,8 @@ def configure(settings: Mapping[str, str]) -> Configurator:
     read = _checked(settings)
     config = Configurator(settings={**_defaults(), **settings})
     config.include("tconnect_pyramid")
+    config.include("tconnect_pyramid.views.admin", route_prefix="admin")
+    config.include("tconnect_pyramid.site.directory", route_prefix="admin")
     config.set_tconnect_login_route("login")
     config.set_tconnect_profile_route("profile")
     config.set_tconnect_layout(f"{TEMPLATES}layout.jinja2")

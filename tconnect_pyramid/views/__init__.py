@@ -6,7 +6,7 @@ from pyramid.config import Configurator
 from pyramid.security import NO_PERMISSION_REQUIRED
 
 from tconnect_pyramid.protocol import paths
-from tconnect_pyramid.views import automatic, deriver, services, sso, user_edit
+from tconnect_pyramid.views import automatic, deriver, notices, services, sso, user_edit, words
 
 
 def includeme(config: Configurator) -> None:
@@ -14,8 +14,11 @@ def includeme(config: Configurator) -> None:
 
     Each view declares with `tconnect_view` what it is: a `service` that a peer calls (it answers
     JSend with status 200 whatever happens), a `page` that a browser is sent to (GET only), or a `form`
-    (GET, and POST from one of our own pages).
+    (GET, and POST from one of our own pages). Those of `views.admin`, which a site includes by itself, are
+    `admin`: forms for administrators, of whom some ask with `tconnect_recent` for a recent log-in.
     """
+    config.include(words)
+    config.include(notices)
     config.include(deriver)
     config.include(automatic)
     config.add_static_view("tconnect-static", "tconnect_pyramid:static", cache_max_age=3600)

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from pyramid.config import Configurator
+from pyramid.exceptions import BadCSRFToken
 from pyramid.httpexceptions import (
     HTTPBadRequest,
+    HTTPForbidden,
     HTTPLengthRequired,
     HTTPMethodNotAllowed,
     HTTPRequestEntityTooLarge,
+    HTTPSeeOther,
 )
 from pyramid.request import Request
 from pyramid.response import Response
@@ -26,11 +29,15 @@ from tconnect_pyramid.directory.pictures import MOST_UPLOADED
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.protocol import jsend
 from tconnect_pyramid.security.form_tokens import check_form_token, posting_sign_in
+from tconnect_pyramid.security.signins import ensure_signed_in, is_acting
+from tconnect_pyramid.views import plain
 
 log = logging.getLogger(__name__)
 
 OUR_ROUTES = "tconnect."
 
+PROOF_SECONDS = 900
+"""How long after somebody has proved who they are they may do what cannot be undone."""
 LARGEST_FORM = MOST_UPLOADED + 1_000_000
 """Bytes."""
 MOST_FIELDS = 5000
@@ -46,7 +53,7 @@ View = Callable[[Any, Request], Response]
 
 def includeme(config: Configurator) -> None:
     """Register the deriver outermost, so that nothing of a host can answer a peer in our stead."""
-    guarded.options = ("tconnect_view",)  # type: ignore[attr-defined]
+    guarded.options = ("tconnect_view", "tconnect_recent")  # type: ignore[attr-defined]
     config.add_view_deriver(guarded, "tconnect_view")
 
 
@@ -59,10 +66,15 @@ def guarded(view: View, info: Any) -> View:
         return _page(view, methods=frozenset({"GET", "HEAD"}))
     if kind == "form":
         return _page(_form(view), methods=frozenset({"GET", "HEAD", "POST"}))
+    if kind == "admin":
+        needs_proof = bool(info.options.get("tconnect_recent"))
+        return _page(_admin(_form(view), needs_proof=needs_proof), methods=frozenset({"GET", "HEAD", "POST"}))
     route = info.options.get("route_name") or ""
     if route.startswith(OUR_ROUTES):
         raise ConfigurationProblem(
-            [f"The view of the route {route} does not declare tconnect_view='service', 'page' or 'form'."]
+            [
+                f"The view of the route {route} does not declare tconnect_view='service', 'page', 'form' or 'admin'."
+            ]
         )
     return view
 
@@ -88,6 +100,27 @@ def _form(view: View) -> View:
         return view(context, request)
 
     return take
+
+
+def _admin(view: View, *, needs_proof: bool) -> View:
+    def show(context: Any, request: Request) -> Response:
+        signed_in = ensure_signed_in(request)
+        if signed_in is None:
+            if request.method == "POST":
+                # Nothing can be done with it; what was typed is still there behind the browser's back button.
+                raise BadCSRFToken
+            return HTTPSeeOther(plain.login(request))
+        who, headers = signed_in
+        if not who.account.admin or is_acting(request, who):
+            raise HTTPForbidden
+        if needs_proof and request.tconnect.clock() - who.proved > PROOF_SECONDS:
+            return HTTPSeeOther(plain.prove(request), headers=headers)
+        request.tconnect_admin = who
+        response = view(context, request)
+        response.headers.extend(headers)
+        return response
+
+    return show
 
 
 def check_size(request: Request, largest: int) -> None:

@@ -27,7 +27,12 @@ def profile(request: Request, notice: str = "") -> str:
 
 
 def login(request: Request) -> str:
-    """The path of the login page, which leads back to this request.
+    """The path of the login page, which leads back to this request. Raises ConfigurationProblem as `login_to`."""
+    return login_to(request, request.path_qs)
+
+
+def login_to(request: Request, wanted: str) -> str:
+    """The path of the login page, which leads on to a path of ours.
 
     Raises ConfigurationProblem when the host has not named that page.
     """
@@ -38,7 +43,12 @@ def login(request: Request) -> str:
                 "Nobody can log in here for a client: name the login page by config.set_tconnect_login_route(name)."
             ]
         )
-    return f"{request.route_path(route)}?{urlencode({'next': request.path_qs})}"
+    return f"{request.route_path(route)}?{urlencode({'next': wanted})}"
+
+
+def prove(request: Request) -> str:
+    """The path of the page that asks an administrator who they are, which leads back to this page."""
+    return f"{request.route_path('tconnect.admin.prove')}?{urlencode({'next': request.path_qs})}"
 
 
 def message(request: Request, status: int, title: str, text: str) -> Response:

@@ -208,7 +208,7 @@ def test_markup_of_a_profile_is_shown_as_text(browser, context, ada):
     page = form.submit(status=303).follow()
 
     for each in (page, browser.get(EDIT)):
-        assert "<script" not in each.text
+        assert "<script>" not in each.text
 
 
 # --- pictures ----------------------------------------------------------------------------------------

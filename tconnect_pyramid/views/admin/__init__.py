@@ -1,0 +1,25 @@
+"""The administration pages of Totara Connect: `config.include("tconnect_pyramid.views.admin", route_prefix="admin")`.
+
+Which page answers where stands on this screen and in `views.admin.menu`. Each area has a module of its own, whose
+`includeme` has its routes.
+"""
+
+from __future__ import annotations
+
+from pyramid.config import Configurator
+
+from tconnect_pyramid.views.admin import home, picking, proof, server_settings
+
+
+def includeme(config: Configurator) -> None:
+    """Add the pages, below the path that `route_prefix` gives. All of them are for administrators.
+
+    - `home`: *Site administration* and *Advanced features*;
+    - `proof`: asks administrators who they are before they do what cannot be undone;
+    - `picking`: what is looked for while a form is filled in;
+    - `server_settings`: *Totara Connect server › Settings*.
+    """
+    config.include(home)
+    config.include(proof)
+    config.include(picking)
+    config.include(server_settings)

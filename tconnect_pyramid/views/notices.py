@@ -1,0 +1,93 @@
+"""What a page says once to somebody who was sent to it: that something is done.
+
+It travels in a cookie that we sign, as a sentence and what stands in it, so that the next page says it in the
+reader's language. No session is needed, which a host may not have.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+
+from tconnect_pyramid.security.cookies import forget_notice, read_notice, set_notice
+from tconnect_pyramid.texts import Text, plural, text
+
+LONGEST = 3000
+"""Characters of a notice as it travels: browsers keep no cookie above 4096."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """`text` is for the reader; `is_bad` tells that something did not succeed."""
+
+    text: str
+    is_bad: bool = False
+
+
+def includeme(config: Configurator) -> None:
+    """Add `request.tconnect_notice`: the notice for the page that is being shown, or None; it is taken away."""
+    config.add_request_method(_taken, "tconnect_notice", reify=True)
+
+
+def go(request: Request, path: str, said: str = "", *, is_bad: bool = False) -> HTTPSeeOther:
+    """A redirect to a path of ours, which then says `said` once."""
+    response = HTTPSeeOther(path)
+    if said:
+        response.headers.extend(set_notice(request, _written(said, is_bad=is_bad)))
+    return response
+
+
+def _taken(request: Request) -> Notice | None:
+    written = read_notice(request)
+    if written is None:
+        return None
+    request.add_response_callback(_forget)
+    return _read(written)
+
+
+def _forget(request: Request, response: Response) -> None:
+    headers = forget_notice(request)
+    ours = {header.partition("=")[0] for header in response.headers.getall("Set-Cookie")}
+    # One that was set anew by this very request is for the next page.
+    response.headers.extend((name, value) for name, value in headers if value.partition("=")[0] not in ours)
+
+
+def _written(said: str, *, is_bad: bool) -> str:
+    packed = json.dumps({"bad": is_bad, "said": _packed(said)}, ensure_ascii=False)
+    written = base64.urlsafe_b64encode(packed.encode()).decode()
+    return written if len(written) <= LONGEST else _written(f"{str(said)[:300]}…", is_bad=is_bad)
+
+
+def _read(written: str) -> Notice | None:
+    try:
+        packed = json.loads(base64.urlsafe_b64decode(written.encode()))
+        return Notice(_unpacked(packed["said"]), bool(packed["bad"]))
+    except (ValueError, KeyError, TypeError):
+        # Of an older version of this site.
+        return None
+
+
+def _packed(value: object) -> object:
+    if not isinstance(value, Text):
+        return value if isinstance(value, int) else str(value)
+    values = {name: _packed(each) for name, each in value.values.items()}
+    return {"text": value.template, "many": value.many, "number": value.number, "values": values}
+
+
+def _unpacked(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    values = {
+        name: _unpacked(each) if isinstance(each, Mapping) else each for name, each in value["values"].items()
+    }
+    if value["many"] is None:
+        return text(value["text"], **values)
+    number = values.pop("number", value["number"])
+    return plural(value["text"], value["many"], int(number), **values)

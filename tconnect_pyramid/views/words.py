@@ -1,0 +1,125 @@
+"""Sentences, times and numbers of a page in the language of whoever reads it.
+
+The templates of the add-on get `_`, `_n` and `_html` for sentences and `when`, `day` and `number` for values. A
+host's own templates get nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_decimal
+from markupsafe import Markup, escape
+from pyramid.config import Configurator
+from pyramid.events import BeforeRender
+from pyramid.request import Request
+
+from tconnect_pyramid.texts import DOMAIN, Text, fill
+
+OUR_TEMPLATES = "tconnect_pyramid:"
+ENGLISH = Locale("en", "GB")
+
+
+def includeme(config: Configurator) -> None:
+    """Add our catalogues, `request.tconnect_words`, and what our templates say sentences with."""
+    config.add_translation_dirs("tconnect_pyramid:locale/")
+    config.add_request_method(Words, "tconnect_words", reify=True)
+    config.add_subscriber(_give_to_template, BeforeRender)
+
+
+class Words:
+    """What is said to whoever asks, in the language that the site has found for the request."""
+
+    def __init__(self, request: Request) -> None:
+        try:
+            name = request.locale_name
+        except ValueError:
+            # Pyramid's own way to find it reads address and form, which may be no text.
+            name = request.locale_name = "en"
+        self._localizer = request.localizer
+        self.locale = _locale(name)
+
+    @property
+    def language(self) -> str:
+        """The value of `lang` of a page."""
+        return str(self.locale.language)
+
+    def say(self, template: str, /, **values: object) -> str:
+        """A sentence in the reader's language; of a `Text` that a rule has made, the whole of it."""
+        if not isinstance(template, Text):
+            return fill(self._found(template), values, self._shown)
+        if template.many is None or template.number is None:
+            return fill(self._found(template.template), template.values, self._shown)
+        return self.count(template.template, template.many, template.number, **template.values)
+
+    def count(self, one: str, many: str, number: int, /, **values: object) -> str:
+        """One of two sentences, for one thing or for any other number of them; `${number}` is that number."""
+        found = self._localizer.pluralize(one, many, number, domain=DOMAIN)
+        return fill(found, {"number": number, **values}, self._shown)
+
+    def html(self, template: str, /, **values: object) -> Markup:
+        """A sentence with markup in it; the values are escaped unless they are markup themselves."""
+        return Markup(fill(self._found(template), values, lambda value: str(escape(self._value(value)))))  # noqa: S704
+
+    def number(self, value: float) -> str:
+        """A number with the separators of the language."""
+        return str(format_decimal(value, locale=self.locale))
+
+    def when(self, seconds: int | None) -> Markup | str:
+        """A moment (Unix seconds) as a `time` element in UTC; a dash for none.
+
+        A script shows it in the reader's own time zone, which no header tells.
+        """
+        if seconds is None:
+            return "–"
+        moment = _moment(seconds)
+        shown = f"{format_datetime(moment, 'medium', locale=self.locale)} UTC"
+        return Markup('<time datetime="{}">{}</time>').format(moment.strftime("%Y-%m-%dT%H:%M:%SZ"), shown)
+
+    def day(self, seconds: int | None) -> str:
+        """The day of a moment (Unix seconds, UTC); a dash for none."""
+        return "–" if seconds is None else str(format_date(_moment(seconds), "medium", locale=self.locale))
+
+    def _found(self, template: str) -> str:
+        # An empty one would find the head of the catalogue.
+        return str(self._localizer.translate(str(template), domain=DOMAIN)) if template else ""
+
+    def _shown(self, value: object) -> str:
+        return str(self._value(value))
+
+    def _value(self, value: object) -> object:
+        if isinstance(value, Text):
+            return self.say(value)
+        return self.number(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _give_to_template(event: BeforeRender) -> None:
+    request: Request | None = event.get("request")
+    if request is None or not str(event.get("renderer_name", "")).startswith(OUR_TEMPLATES):
+        return
+    words: Words = request.tconnect_words
+    given: Mapping[str, object] = {
+        "_": words.say,
+        "_n": words.count,
+        "_html": words.html,
+        "when": words.when,
+        "day": words.day,
+        "number": words.number,
+        "language": words.language,
+    }
+    event.update(given)
+
+
+def _locale(name: str) -> Locale:
+    try:
+        found = Locale.parse(name.replace("-", "_"))
+    except (UnknownLocaleError, ValueError):
+        return ENGLISH
+    return ENGLISH if found.language == "en" and found.territory is None else found
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
