@@ -12,7 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, and_, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    SQLColumnExpression,
+    String,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 PAGE = 25
@@ -113,7 +124,7 @@ def page_of(
 
 def in_any_case(column: SQLColumnExpression[str]) -> ColumnElement[str]:
     """A text as it is sorted: without regard to case, and empty for NULL."""
-    return func.lower(func.coalesce(column, ""))
+    return func.lower(func.coalesce(column, ""), type_=String())
 
 
 def _cursor(row: Row[Any], *, backwards: bool) -> str:
