@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -25,15 +24,13 @@ from tconnect_pyramid.cli.output import (
 )
 from tconnect_pyramid.cli.user import account_rows
 from tconnect_pyramid.client import connecting, leaving, runs, servers
-from tconnect_pyramid.client.servers import ServerView
 from tconnect_pyramid.client.signin import refresh_person
-from tconnect_pyramid.client.sync.engine import KINDS, run_sync
-from tconnect_pyramid.client.sync.report import COUNTED, RunReport
+from tconnect_pyramid.client.sync.report import RunReport
+from tconnect_pyramid.client.syncing import EVERYTHING, HANDSHAKE, do_one, servers_to_ask
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.errors import Conflict, SyncBusy, TConnectError
+from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.models import Link
 
-HANDSHAKE = "handshake"
 ALL = "all"
 SERVER_COLUMNS = (
     ("Id", "id"),
@@ -61,7 +58,6 @@ LINE_COLUMNS = (
 )
 STATUS = {"failed": FAILED, "partial": FAILED, "held": HELD}
 """The exit status of a run by its state; the others are done."""
-NOTHING = dict.fromkeys(COUNTED, 0)
 
 
 @click.group()
@@ -203,7 +199,7 @@ def leave(
 
 
 @command(client, "sync")
-@click.argument("kind", type=click.Choice([HANDSHAKE, *KINDS, ALL]), default=ALL)
+@click.argument("kind", type=click.Choice([*EVERYTHING, ALL]), default=ALL)
 @click.option("--server", "who", metavar="SERVER", help="Only from this server.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and to whom.")
 def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
@@ -213,16 +209,16 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
     """
     if dry_run and kind == HANDSHAKE:
         raise click.UsageError("A handshake changes nothing but the version in use; it has no --dry-run.")
-    kinds = [HANDSHAKE, *KINDS] if kind == ALL else [kind]
+    kinds = list(EVERYTHING) if kind == ALL else [kind]
     if dry_run:
         kinds = [each for each in kinds if each != HANDSHAKE]
     context = site.migrated()
-    wanted = _servers(context, who)
+    wanted = servers_to_ask(context, who)
     reports = []
     for server in wanted:
         for each in kinds:
             with working(f"{each} from {server.name}"):
-                report = _sync(context, each, server, dry_run=dry_run)
+                report = do_one(context, each, server, origin=ACTOR, dry_run=dry_run)
             # Who asks for one kind hears why it is not synchronised; `all` is about the others.
             if report.asked or kind != ALL:
                 reports.append(report)
@@ -333,40 +329,6 @@ def _left(left: leaving.Left) -> str:
         if effect.spared:
             lines.append(f"Kept as administrators or protected accounts: {', '.join(effect.spared)}.")
     return "\n".join(line for line in lines if line)
-
-
-def _servers(context: Context, who: str | None) -> list[ServerView]:
-    with context.reading() as session:
-        if not context.options(session).client_enabled:
-            raise Conflict("The client role of this site is not enabled: run `tconnect client enable` first.")
-        if who is not None:
-            return [servers.find_server(session, who)]
-        found = servers.list_servers(session, active_only=True)
-    if not found:
-        raise Conflict("This site is connected to no server: begin with `tconnect client connect`.")
-    return found
-
-
-def _sync(context: Context, kind: str, server: ServerView, *, dry_run: bool) -> RunReport:
-    if kind == HANDSHAKE:
-        return _handshake(context, server)
-    try:
-        return run_sync(context, kind, server.id, origin=ACTOR, dry_run=dry_run)
-    except SyncBusy as error:
-        return RunReport(kind, server.idnumber, None, "failed", NOTHING, 0.0, message=str(error))
-
-
-def _handshake(context: Context, server: ServerView) -> RunReport:
-    began = time.monotonic()
-    started = context.clock()
-    try:
-        state, message = "done", f"version {connecting.handshake(context, server.id)}"
-    except TConnectError as error:
-        state, message = "failed", str(error)
-    seconds = round(time.monotonic() - began, 3)
-    return RunReport(
-        HANDSHAKE, server.idnumber, None, state, NOTHING, seconds, message=message, started=started
-    )
 
 
 def _run_row(report: RunReport) -> dict[str, object]:
