@@ -1,8 +1,11 @@
-"""Every exception this package raises on purpose. Imports nothing of ours."""
+"""Every exception this package raises on purpose. Imports nothing of ours but `texts`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tconnect_pyramid.texts import text
 
 
 class TConnectError(Exception):
@@ -13,6 +16,10 @@ class TConnectError(Exception):
         """What `str` gives, as the object it was made with: a `Text` can still be said in another language."""
         said = self.args[0] if self.args else ""
         return said if isinstance(said, str) else str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would make a copy from the text alone. A worker sends its errors to its main process as copies.
+        return _copy, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationProblem(TConnectError):
@@ -54,7 +61,7 @@ class PeerError(TConnectError):
         self.url = url
         self.layer = layer
         self.reason = reason
-        super().__init__(f"{method} {url}: {reason}")
+        super().__init__(text("${method} ${url}: ${reason}", method=method, url=url, reason=reason))
 
 
 class BadReply(TConnectError):
@@ -103,3 +110,9 @@ class LeaseLost(TConnectError):
 
 class TransactionOpen(TConnectError):
     """A peer was about to be called while a transaction of this site was open: a programming error."""
+
+
+def _copy(kind: type[TConnectError], args: tuple[object, ...], state: Mapping[str, Any]) -> TConnectError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error

@@ -37,7 +37,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "directory options transport schema migrations",
         "models interfaces secretbox database plugins",
         "protocol settings sqlite",
-        "errors texts",
+        "errors",
+        "texts",
     )
 )
 DEPTH = {room: depth for depth, row in enumerate(LAYERS) for room in row}
