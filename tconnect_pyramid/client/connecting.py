@@ -16,6 +16,7 @@ from tconnect_pyramid.peers import Credentials, ServerPeer, ask_server, call_ser
 from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.protocol.services import Setup
 from tconnect_pyramid.secretbox import digest, new_token, same
+from tconnect_pyramid.texts import text as _
 
 CLIENT_TYPES = {"lms": "totaralms", "social": "totarasocial"}
 """What a site of each `tconnect.client.type` calls itself on the wire."""
@@ -35,7 +36,7 @@ def open_invitation(session: Session, context: Context, *, actor: str) -> Invita
     Raises Conflict while the client role is disabled, as no server could then use it.
     """
     if not context.options(session).client_enabled:
-        raise Conflict("The client role of this site is not enabled: run `tconnect client enable` first.")
+        raise Conflict(_("The client role of this site is not enabled: run `tconnect client enable` first."))
     current = current_invitation(session, context)
     if current is not None:
         return current
@@ -53,6 +54,11 @@ def current_invitation(session: Session, context: Context) -> Invitation | None:
     """The open invitation; it stays until it is used or cancelled."""
     row = session.scalar(select(ConnectionRequest))
     return None if row is None else Invitation(context.settings.site_url, context.box.open(row.secret))
+
+
+def is_invitation_open(session: Session) -> bool:
+    """Whether an invitation waits to be used."""
+    return session.scalar(select(ConnectionRequest.id)) is not None
 
 
 def cancel_invitation(session: Session, context: Context, *, actor: str) -> bool:
@@ -93,19 +99,28 @@ def handshake(context: Context, server_id: int) -> int:
         if row is None:
             raise NotFound(f"There is no server with the id {server_id}.")
         if row.state != ACTIVE:
-            raise Conflict(f"This site is leaving {row.name}; no version is agreed on any more.")
+            raise Conflict(
+                _("This site is leaving ${name}; no version is agreed on any more.", name=row.name)
+            )
         peer = server_peer(context.box, row)
     clienttype = CLIENT_TYPES[context.settings.client_type]
     offered = ask_server(context, peer, services.GET_API_VERSION, clienttype=clienttype)
     spoken = replies.read_versions(offered)
     if spoken is None:
-        raise Conflict(f"{peer.name} did not say which versions it speaks.")
+        raise Conflict(_("${name} did not say which versions it speaks.", name=peer.name))
     version = versions.choose(*spoken)
     if version is None:
         raise Conflict(
-            f"{peer.name} speaks the versions {spoken[0]} to {spoken[1]} of the protocol, this site "
-            f"{versions.MIN_VERSION} to {versions.MAX_VERSION}: there is none in common. Bring the older of the two "
-            "sites up to date; until then they stay connected as they are."
+            _(
+                "${name} speaks the versions ${least} to ${most} of the protocol, this site ${our_least} to "
+                "${our_most}: there is none in common. Bring the older of the two sites up to date; until then they "
+                "stay connected as they are.",
+                name=peer.name,
+                least=spoken[0],
+                most=spoken[1],
+                our_least=versions.MIN_VERSION,
+                our_most=versions.MAX_VERSION,
+            )
         )
     if version != peer.apiversion:
         ask_server(context, peer, services.UPDATE_API_VERSION, apiversion=str(version), clienttype=clienttype)

@@ -44,6 +44,7 @@ from tconnect_pyramid.options import set_option
 from tconnect_pyramid.peers import ServerPeer, call_server, server_peer
 from tconnect_pyramid.protocol import jsend, services
 from tconnect_pyramid.secretbox import CannotDecrypt
+from tconnect_pyramid.texts import text as _
 
 Choice = Literal["keep", "suspend", "delete"]
 """What becomes of the accounts of the server's people."""
@@ -120,7 +121,7 @@ def leave(
     if state != LEAVING:
         if accounts is None:
             raise InvalidInput(
-                "accounts", "Say what becomes of the server's people: keep, suspend or delete."
+                "accounts", _("Say what becomes of the server's people: keep, suspend or delete.")
             )
         effect = _let_go(context, server_id, accounts, new_auth, actor)
     return _tell(context, server_id, effect, force=force, actor=actor)
@@ -158,7 +159,7 @@ def _find(session: Session, server_id: int) -> Server:
 def _let_go(context: Context, server_id: int, accounts: Choice, new_auth: NewAuth, actor: str) -> Effect:
     if new_auth == "nologin" and not context.accounts.columns.takes("auth"):
         raise InvalidInput(
-            "new_auth", "new_auth: the accounts of this site do not keep how people log in; choose manual."
+            "new_auth", _("new_auth: the accounts of this site do not keep how people log in; choose manual.")
         )
     holder = f"leaving it, process {os.getpid()}"
     with (
@@ -196,8 +197,11 @@ def _stop_sign_ins(session: Session, context: Context, server: Server) -> None:
     options = context.options(session)
     if not options.auth_manual and session.scalar(others) is None:
         raise Conflict(
-            f"Nobody could log in to this site any more: {server.name} is its only server, and passwords are not "
-            "accepted here. Run `tconnect auth enable manual` first."
+            _(
+                "Nobody could log in to this site any more: ${name} is its only server, and passwords are not "
+                "accepted here. Run `tconnect auth enable manual` first.",
+                name=server.name,
+            )
         )
     server.state = LEAVING
     server.timemodified = context.clock()
@@ -318,7 +322,7 @@ def _tell(context: Context, server_id: int, effect: Effect | None, *, force: boo
         row = session.get(Server, server_id)
         if row is None:
             # Another try was confirmed a moment ago.
-            return Left(True, True, "This site has left the server already.", effect)
+            return Left(True, True, _("This site has left the server already."), effect)
         name = row.name
     problem = _ask(context, server_id)
     confirmed = not problem
@@ -326,8 +330,13 @@ def _tell(context: Context, server_id: int, effect: Effect | None, *, force: boo
         return Left(
             False,
             False,
-            f"{name} has not confirmed yet: {problem} It is asked again every hour; `tconnect client server leave "
-            f"{server_id}` asks at once, and with --force ends the connection without it.",
+            _(
+                "${name} has not confirmed yet: ${problem} It is asked again every hour; `tconnect client server "
+                "leave ${id}` asks at once, and with --force ends the connection without it.",
+                name=name,
+                problem=problem,
+                id=str(server_id),
+            ),
             effect,
         )
     with context.unit() as session:
@@ -338,11 +347,16 @@ def _tell(context: Context, server_id: int, effect: Effect | None, *, force: boo
         if gone is not None:
             context.audit(session, actor, "client.server.left", gone, name=name, confirmed=confirmed)
     if confirmed:
-        return Left(True, True, f"This site has left {name}.", effect)
+        return Left(True, True, _("This site has left ${name}.", name=name), effect)
     return Left(
         False,
         True,
-        f"This site has left {name}, which does not know it: {problem} Let the administrator there remove the client.",
+        _(
+            "This site has left ${name}, which does not know it: ${problem} Let the administrator there remove the "
+            "client.",
+            name=name,
+            problem=problem,
+        ),
         effect,
     )
 

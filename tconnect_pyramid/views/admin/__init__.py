@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.views.admin import home, picking, proof, server_settings
+from tconnect_pyramid.views.admin import home, picking, proof, server_settings, servers
 
 
 def includeme(config: Configurator) -> None:
@@ -17,9 +17,11 @@ def includeme(config: Configurator) -> None:
     - `home`: *Site administration* and *Advanced features*;
     - `proof`: asks administrators who they are before they do what cannot be undone;
     - `picking`: what is looked for while a form is filled in;
-    - `server_settings`: *Totara Connect server › Settings*.
+    - `server_settings`: *Totara Connect server › Settings*;
+    - `servers`: *Totara Connect client › Servers*.
     """
     config.include(home)
     config.include(proof)
     config.include(picking)
     config.include(server_settings)
+    config.include(servers)
