@@ -44,6 +44,7 @@ from tconnect_pyramid.models import (
     Picture,
     ProfileValue,
 )
+from tconnect_pyramid.texts import text as _
 
 BATCH = 500
 """Rows in one statement: well below SQLite's limit of variables."""
@@ -199,9 +200,13 @@ class Accounts:
             .all()
         )
         if "@" not in who or not rows:
-            raise NotFound(f"There is no account {who!r}: give a user name, an id or an email address.")
+            raise NotFound(
+                _("There is no account ${who}: give a user name, an id or an email address.", who=repr(who))
+            )
         if len(rows) > 1:
-            raise NotFound(f"Several accounts have the email address {who!r}: give a user name or an id.")
+            raise NotFound(
+                _("Several accounts have the email address ${who}: give a user name or an id.", who=repr(who))
+            )
         return as_view(rows[0])
 
     def page(

@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.directory.accounts import AccountView, in_batches
+from tconnect_pyramid.directory.nouns import MANY, ONE
 from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line, noted
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
@@ -27,6 +28,7 @@ from tconnect_pyramid.models import (
     GroupMember,
 )
 from tconnect_pyramid.protocol.collections import COHORT
+from tconnect_pyramid.texts import text as _
 
 LONGEST_NAME = 254
 LONGEST_IDNUMBER = 100
@@ -145,9 +147,13 @@ def find_audience(session: Session, who: str, *, kept: Kept = AUDIENCES) -> Audi
     # An id is what a script holds, so that no idnumber of another may get in its way.
     exact = [id_ for id_ in ids if id_ == as_id(who)] or list(ids)
     if not exact or not who:
-        raise NotFound(f"There is no {kept.word} {who!r}: give its id or its idnumber.")
+        raise NotFound(
+            _("There is no ${kind} ${who}: give its id or its idnumber.", kind=ONE[kept.word], who=repr(who))
+        )
     if len(exact) > 1:
-        raise NotFound(f"Several {kept.word}s have the idnumber {who!r}: give an id.")
+        raise NotFound(
+            _("Several ${kinds} have the idnumber ${who}: give an id.", kinds=MANY[kept.word], who=repr(who))
+        )
     return get_audience(session, exact[0], kept=kept)
 
 
@@ -155,7 +161,7 @@ def get_audience(session: Session, audience_id: int, *, kept: Kept = AUDIENCES) 
     """One audience with its members. Raises NotFound."""
     found = list_audiences(session, kept=kept, members=True, ids=[audience_id])
     if not found:
-        raise NotFound(f"There is no {kept.word} with the id {audience_id}.")
+        raise NotFound(_("There is no ${kind} with the id ${id}.", kind=ONE[kept.word], id=str(audience_id)))
     return found[0]
 
 
@@ -304,10 +310,15 @@ def _in_order(session: Session, kept: Kept, ids: Sequence[int]) -> list[Audience
 def _own(session: Session, kept: Kept, audience_id: int) -> Audience:
     row = session.get(kept.table, audience_id)
     if row is None:
-        raise NotFound(f"There is no {kept.word} with the id {audience_id}.")
+        raise NotFound(_("There is no ${kind} with the id ${id}.", kind=ONE[kept.word], id=str(audience_id)))
     if row.component:
         raise Conflict(
-            f"The {kept.word} {row.name!r} is kept by {row.component} as its server has it; change it there."
+            _(
+                "The ${kind} ${name} is kept by ${owner} as its server has it; change it there.",
+                kind=ONE[kept.word],
+                name=repr(row.name),
+                owner=row.component,
+            )
         )
     return row
 
@@ -326,13 +337,23 @@ def _values(
                 values[name] = text.replace("\0", "").strip()
             case _:
                 raise InvalidInput(
-                    name, f"{name}: is no field of {kept.word}s; these are: {', '.join(EDITABLE)}."
+                    name,
+                    _(
+                        "${name}: is no field of ${kinds}; these are: ${fields}.",
+                        name=name,
+                        kinds=MANY[kept.word],
+                        fields=", ".join(EDITABLE),
+                    ),
                 )
     if values.get("idnumber"):
         table = kept.table
         taken = select(table.id).where(table.idnumber == values["idnumber"], table.id != (but or 0)).limit(1)
         if session.scalar(taken) is not None:
             raise Conflict(
-                f"Another {kept.word} has the idnumber {values['idnumber']!r}; choose one of its own."
+                _(
+                    "Another ${kind} has the idnumber ${idnumber}; choose one of its own.",
+                    kind=ONE[kept.word],
+                    idnumber=repr(values["idnumber"]),
+                )
             )
     return values

@@ -12,6 +12,7 @@ from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line, noted
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Client, ClientCourse, Course, Enrolment
+from tconnect_pyramid.texts import text as _
 
 LONGEST = {"fullname": 254, "shortname": 255, "idnumber": 100}
 NEEDED = ("fullname", "shortname")
@@ -88,17 +89,21 @@ def find_course(session: Session, who: str) -> CourseView:
         [row.id for row in rows if row.shortname == who],
     ):
         if len(wanted) > 1:
-            raise NotFound(f"Several courses have the idnumber {who!r}: give an id or a short name.")
+            raise NotFound(
+                _("Several courses have the idnumber ${who}: give an id or a short name.", who=repr(who))
+            )
         if wanted:
             return get_course(session, wanted[0])
-    raise NotFound(f"There is no course {who!r}: give its id, its idnumber or its short name.")
+    raise NotFound(
+        _("There is no course ${who}: give its id, its idnumber or its short name.", who=repr(who))
+    )
 
 
 def get_course(session: Session, course_id: int) -> CourseView:
     """One course with who is enrolled. Raises NotFound."""
     found = list_courses(session, members=True, ids=[course_id])
     if not found:
-        raise NotFound(f"There is no course with the id {course_id}.")
+        raise NotFound(_("There is no course with the id ${id}.", id=str(course_id)))
     return found[0]
 
 
@@ -240,7 +245,7 @@ def unenrol(
 def _get(session: Session, course_id: int) -> Course:
     row = session.get(Course, course_id)
     if row is None:
-        raise NotFound(f"There is no course with the id {course_id}.")
+        raise NotFound(_("There is no course with the id ${id}.", id=str(course_id)))
     return row
 
 
@@ -252,12 +257,25 @@ def _values(session: Session, given: Mapping[str, str], *, but: int | None = Non
         elif name == "summary":
             values[name] = text.replace("\0", "").strip()
         else:
-            raise InvalidInput(name, f"{name}: a field of a course is one of {', '.join(EDITABLE)}.")
+            raise InvalidInput(
+                name,
+                _(
+                    "${name}: a field of a course is one of ${fields}.",
+                    name=name,
+                    fields=", ".join(EDITABLE),
+                ),
+            )
     for column in (Course.shortname, Course.idnumber):
         value = values.get(column.key)
         if not value:
             continue
         taken = select(Course.id).where(column == value, Course.id != (but or 0)).limit(1)
         if session.scalar(taken) is not None:
-            raise Conflict(f"Another course has the {column.key} {value!r}; choose one of its own.")
+            raise Conflict(
+                _(
+                    "Another course has the ${field} ${value}; choose one of its own.",
+                    field=column.key,
+                    value=repr(value),
+                )
+            )
     return values

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, or
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.nouns import MANY, ONE
 from tconnect_pyramid.directory.origins import origins_of, refuse_foreign
 from tconnect_pyramid.directory.surroundings import Surroundings, as_id, line
 from tconnect_pyramid.directory.values import checked, long_text, moment
@@ -37,6 +38,7 @@ from tconnect_pyramid.models import (
     PositionValue,
     SiteValue,
 )
+from tconnect_pyramid.texts import text as _
 
 LONGEST = {"fullname": 1024, "shortname": 100, "idnumber": 100}
 LONGEST_SORTTHREAD = 255
@@ -83,6 +85,11 @@ class Hierarchy:
     def framework_kind(self) -> str:
         """The kind of a framework's `Counterpart`."""
         return f"{self.kind}_framework"
+
+    @property
+    def type_kind(self) -> str:
+        """What the code calls a type of items."""
+        return f"{self.kind}_type"
 
 
 POSITIONS = Hierarchy(
@@ -201,7 +208,7 @@ def find_framework(session: Session, hierarchy: Hierarchy, who: str) -> Framewor
     (found,) = list_frameworks(
         session,
         hierarchy,
-        ids=[_find(session, hierarchy.framework, f"{hierarchy.word} framework", who)],
+        ids=[_find(session, hierarchy.framework, hierarchy.framework_kind, who)],
     )
     return found
 
@@ -277,7 +284,7 @@ def get_item(session: Session, hierarchy: Hierarchy, item_id: int) -> ItemView:
     """One item. Raises NotFound."""
     found = list_items(session, hierarchy, ids=[item_id])
     if not found:
-        raise NotFound(f"There is no {hierarchy.word} with the id {item_id}.")
+        raise NotFound(_("There is no ${kind} with the id ${id}.", kind=ONE[hierarchy.word], id=str(item_id)))
     return found[0]
 
 
@@ -300,9 +307,7 @@ def list_types(session: Session, hierarchy: Hierarchy, *, ids: Sequence[int] | N
 
 def find_type(session: Session, hierarchy: Hierarchy, who: str) -> TypeView:
     """The type named by an administrator: its id or its idnumber. Raises NotFound."""
-    (found,) = list_types(
-        session, hierarchy, ids=[_find(session, hierarchy.type, f"{hierarchy.word} type", who)]
-    )
+    (found,) = list_types(session, hierarchy, ids=[_find(session, hierarchy.type, hierarchy.type_kind, who)])
     return found
 
 
@@ -436,7 +441,7 @@ def add_type(
     now = around.clock()
     name = line("fullname", fullname, LONGEST["fullname"], needed=True)
     number = line("idnumber", idnumber, LONGEST["idnumber"], needed=True)
-    _refuse_taken(session, table, f"{hierarchy.word} type", number, None)
+    _refuse_taken(session, table, hierarchy.type_kind, number, None)
     made = session.scalar(
         insert(table)
         .values(fullname=name, idnumber=number, timecreated=now, timemodified=now)
@@ -486,9 +491,13 @@ def add_type_field(
     short = line("shortname", shortname, LONGEST["shortname"], needed=True)
     shown = line("name", name, LONGEST["fullname"]) or short
     if datatype not in DATATYPES:
-        raise InvalidInput("datatype", f"datatype: expected one of {', '.join(DATATYPES)}.")
+        raise InvalidInput(
+            "datatype", _("datatype: expected one of ${datatypes}.", datatypes=", ".join(DATATYPES))
+        )
     if any(it.shortname == short for it in of.fields):
-        raise Conflict(f"The type {of.fullname!r} already has a field {short!r}.")
+        raise Conflict(
+            _("The type ${name} already has a field ${short}.", name=repr(of.fullname), short=repr(short))
+        )
     last = max((it.sortorder for it in of.fields), default=0)
     session.execute(
         insert(hierarchy.type_field).values(
@@ -508,7 +517,13 @@ def delete_type_field(
     value, field = hierarchy.value, hierarchy.type_field
     row = session.execute(select(field.type_id, field.shortname).where(field.id == field_id)).first()
     if row is None:
-        raise NotFound(f"There is no field of a {hierarchy.word} type with the id {field_id}.")
+        raise NotFound(
+            _(
+                "There is no field of a ${kind} with the id ${id}.",
+                kind=ONE[hierarchy.type_kind],
+                id=str(field_id),
+            )
+        )
     session.execute(delete(value).where(value.field_id == field_id))
     session.execute(delete(field).where(field.id == field_id))
     of = _get_type(session, hierarchy, row.type_id)
@@ -546,7 +561,14 @@ def add_item(  # noqa: PLR0913 - what an item may have from the start
     """
     _own_framework(session, hierarchy, framework)
     if parent is not None and _own_item(session, hierarchy, parent).framework_id != framework:
-        raise InvalidInput("parent", f"parent: the {hierarchy.word} {parent} is in another framework.")
+        raise InvalidInput(
+            "parent",
+            _(
+                "parent: the ${kind} ${parent} is in another framework.",
+                kind=ONE[hierarchy.word],
+                parent=str(parent),
+            ),
+        )
     if type_id is not None:
         _get_type(session, hierarchy, type_id)
     now = around.clock()
@@ -640,13 +662,34 @@ def move_item(
     _own_framework(session, hierarchy, target)
     moved = _with_subtrees(session, hierarchy, [item_id])
     if above is not None and above.framework_id != target:
-        raise InvalidInput("parent", f"parent: the {hierarchy.word} {parent} is in another framework.")
+        raise InvalidInput(
+            "parent",
+            _(
+                "parent: the ${kind} ${parent} is in another framework.",
+                kind=ONE[hierarchy.word],
+                parent=str(parent),
+            ),
+        )
     if parent in moved:
-        raise InvalidInput("parent", f"parent: the {hierarchy.word} {parent} is below the one to be moved.")
+        raise InvalidInput(
+            "parent",
+            _(
+                "parent: the ${kind} ${parent} is below the one to be moved.",
+                kind=ONE[hierarchy.word],
+                parent=str(parent),
+            ),
+        )
     if before is not None:
         next_ = _own_item(session, hierarchy, before)
         if before == item_id or (next_.framework_id, next_.parent_id) != (target, parent):
-            raise InvalidInput("before", f"before: the {hierarchy.word} {before} is not in that place.")
+            raise InvalidInput(
+                "before",
+                _(
+                    "before: the ${kind} ${before} is not in that place.",
+                    kind=ONE[hierarchy.word],
+                    before=str(before),
+                ),
+            )
     table = hierarchy.item
     for some in in_batches(moved):
         session.execute(update(table).where(table.id.in_(some)).values(framework_id=target))
@@ -780,7 +823,13 @@ def _renumber(
         for number, row in enumerate(siblings, start=1):
             place = f"{thread}.{number:0{width}}".removeprefix(".")
             if len(place) > LONGEST_SORTTHREAD:
-                raise Conflict(f"The tree of {hierarchy.plural} would become too deep ({depth} levels).")
+                raise Conflict(
+                    _(
+                        "The tree of ${kinds} would become too deep (${depth} levels).",
+                        kinds=MANY[hierarchy.word],
+                        depth=depth,
+                    )
+                )
             new = (f"{path}/{row.id}", depth, place)
             if new != (row.path, row.depthlevel, row.sortthread):
                 changes.append(
@@ -810,7 +859,7 @@ def _arranged(siblings: list[Any], before: Mapping[int, int]) -> list[Any]:
 # --- inside --------------------------------------------------------------------------------------
 
 
-def _find(session: Session, table: type[Any], word: str, who: str) -> int:
+def _find(session: Session, table: type[Any], kind: str, who: str) -> int:
     number = as_id(who)
     named = table.idnumber == who
     ids = session.scalars(
@@ -819,23 +868,35 @@ def _find(session: Session, table: type[Any], word: str, who: str) -> int:
     # An id is what a script holds, so that no idnumber of another may get in its way.
     exact = [id_ for id_ in ids if id_ == number] or list(ids)
     if not exact or not who:
-        raise NotFound(f"There is no {word} {who!r}: give its id or its idnumber.")
+        raise NotFound(
+            _("There is no ${kind} ${who}: give its id or its idnumber.", kind=ONE[kind], who=repr(who))
+        )
     if len(exact) > 1:
-        raise NotFound(f"Several {word}s have the idnumber {who!r}: give an id.")
+        raise NotFound(
+            _("Several ${kinds} have the idnumber ${who}: give an id.", kinds=MANY[kind], who=repr(who))
+        )
     return int(exact[0])
 
 
 def _get_framework(session: Session, hierarchy: Hierarchy, framework_id: int) -> FrameworkView:
     found = list_frameworks(session, hierarchy, ids=[framework_id])
     if not found:
-        raise NotFound(f"There is no {hierarchy.word} framework with the id {framework_id}.")
+        raise NotFound(
+            _(
+                "There is no ${kind} with the id ${id}.",
+                kind=ONE[hierarchy.framework_kind],
+                id=str(framework_id),
+            )
+        )
     return found[0]
 
 
 def _get_type(session: Session, hierarchy: Hierarchy, type_id: int) -> TypeView:
     found = list_types(session, hierarchy, ids=[type_id])
     if not found:
-        raise NotFound(f"There is no {hierarchy.word} type with the id {type_id}.")
+        raise NotFound(
+            _("There is no ${kind} with the id ${id}.", kind=ONE[hierarchy.type_kind], id=str(type_id))
+        )
     return found[0]
 
 
@@ -859,25 +920,38 @@ def _own_item(session: Session, hierarchy: Hierarchy, item_id: int) -> Any:
         ).where(item.id == item_id)
     ).first()
     if row is None:
-        raise NotFound(f"There is no {hierarchy.word} with the id {item_id}.")
+        raise NotFound(_("There is no ${kind} with the id ${id}.", kind=ONE[hierarchy.word], id=str(item_id)))
     refuse_foreign(session, hierarchy.kind, row.id, row.fullname)
     if row.component:
-        raise Conflict(f"The {hierarchy.word} {row.fullname!r} is kept by {row.component}.")
+        raise Conflict(
+            _(
+                "The ${kind} ${name} is kept by ${owner}.",
+                kind=ONE[hierarchy.word],
+                name=repr(row.fullname),
+                owner=row.component,
+            )
+        )
     return row
 
 
-def _refuse_taken(session: Session, table: type[Any], word: str, idnumber: object, but: int | None) -> None:
+def _refuse_taken(session: Session, table: type[Any], kind: str, idnumber: object, but: int | None) -> None:
     taken = select(table.id).where(table.idnumber == idnumber, table.id != (but or 0)).limit(1)
     if idnumber and session.scalar(taken) is not None:
-        raise Conflict(f"Another {word} has the idnumber {idnumber!r}; choose one of its own.")
+        raise Conflict(
+            _(
+                "Another ${kind} has the idnumber ${idnumber}; choose one of its own.",
+                kind=ONE[kind],
+                idnumber=repr(idnumber),
+            )
+        )
 
 
 def _framework_values(
     session: Session, hierarchy: Hierarchy, given: Mapping[str, str], *, but: int | None = None
 ) -> dict[str, Any]:
-    word = f"{hierarchy.word} framework"
-    values = {name: _value(name, text, word, FRAMEWORK_EDITABLE) for name, text in given.items()}
-    _refuse_taken(session, hierarchy.framework, word, values.get("idnumber"), but)
+    kind = hierarchy.framework_kind
+    values = {name: _value(name, text, kind, FRAMEWORK_EDITABLE) for name, text in given.items()}
+    _refuse_taken(session, hierarchy.framework, kind, values.get("idnumber"), but)
     return values
 
 
@@ -895,9 +969,17 @@ def _item_values(
     return values
 
 
-def _value(name: str, text: str, word: str, allowed: Sequence[str]) -> str | int | None:
+def _value(name: str, text: str, kind: str, allowed: Sequence[str]) -> str | int | None:
     if name not in allowed:
-        raise InvalidInput(name, f"{name}: {word}s have no such field; these are: {', '.join(allowed)}.")
+        raise InvalidInput(
+            name,
+            _(
+                "${name}: ${kinds} have no such field; these are: ${allowed}.",
+                name=name,
+                kinds=MANY[kind],
+                allowed=", ".join(allowed),
+            ),
+        )
     if name in LONGEST:
         return line(name, text, LONGEST[name], needed=name == "fullname")
     if name == "description":
@@ -919,8 +1001,15 @@ def _write_fields(
     rows: list[dict[str, Any]] = []
     for shortname, text in given.items():
         if shortname not in known:
-            names = ", ".join(known) or "none"
-            raise InvalidInput(shortname, f"{shortname}: is no field of the type; these are: {names}.")
+            names = ", ".join(known) or _("none")
+            raise InvalidInput(
+                shortname,
+                _(
+                    "${name}: is no field of the type; these are: ${names}.",
+                    name=shortname,
+                    names=names,
+                ),
+            )
         if text.strip():
             data = checked(shortname, known[shortname].datatype, text)
             rows.append({"item_id": item_id, "field_id": known[shortname].id, "data": data})

@@ -21,6 +21,7 @@ from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_m
 from tconnect_pyramid.directory.values import long_text, moment
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Counterpart, Job
+from tconnect_pyramid.texts import text as _
 
 KIND = "job"
 """The kind of a job's `Counterpart`."""
@@ -98,7 +99,7 @@ def get_job(session: Session, job_id: int) -> JobView:
     """One job. Raises NotFound."""
     found = list_jobs(session, ids=[job_id])
     if not found:
-        raise NotFound(f"There is no job assignment with the id {job_id}.")
+        raise NotFound(_("There is no job assignment with the id ${id}.", id=str(job_id)))
     return found[0]
 
 
@@ -118,9 +119,14 @@ def find_job(session: Session, who: str, *, account: int | None = None) -> JobVi
         if by_id is not None and account in {None, by_id.account_key}:
             ids = [by_id.id]
     if not ids:
-        raise NotFound(f"There is no job assignment {who!r}: give its id, or whose it is and its idnumber.")
+        raise NotFound(
+            _(
+                "There is no job assignment ${who}: give its id, or whose it is and its idnumber.",
+                who=repr(who),
+            )
+        )
     if len(ids) > 1:
-        raise NotFound(f"Several job assignments have the idnumber {who!r}: give an id.")
+        raise NotFound(_("Several job assignments have the idnumber ${who}: give an id.", who=repr(who)))
     return get_job(session, ids[0])
 
 
@@ -266,12 +272,17 @@ def _own(session: Session, job_id: int) -> JobView:
 def _refuse_taken(session: Session, key: int, idnumber: str, but: int | None) -> None:
     taken = select(Job.id).where(Job.account_key == key, Job.idnumber == idnumber, Job.id != (but or 0))
     if session.scalar(taken) is not None:
-        raise Conflict(f"The person already has a job assignment with the idnumber {idnumber!r}.")
+        raise Conflict(
+            _(
+                "The person already has a job assignment with the idnumber ${idnumber}.",
+                idnumber=repr(idnumber),
+            )
+        )
 
 
 def _refuse_backwards(start: int | None, end: int | None) -> None:
     if start is not None and end is not None and end < start:
-        raise InvalidInput("enddate", "enddate: is before the startdate.")
+        raise InvalidInput("enddate", _("enddate: is before the startdate."))
 
 
 def _values(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
@@ -291,7 +302,14 @@ def _values(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             case "organisation":
                 values["organisation_id"] = _item(session, ORGANISATIONS, text)
             case _:
-                raise InvalidInput(name, f"{name}: a field of a job is one of {', '.join(EDITABLE)}.")
+                raise InvalidInput(
+                    name,
+                    _(
+                        "${name}: a field of a job is one of ${fields}.",
+                        name=name,
+                        fields=", ".join(EDITABLE),
+                    ),
+                )
     return values
 
 
@@ -306,5 +324,5 @@ def _date(name: str, text: str) -> int | None:
     seconds = moment(name, text)
     if seconds < 0:
         # Peers take digits only (protocol 6, limits).
-        raise InvalidInput(name, f"{name}: must not be before 1970.")
+        raise InvalidInput(name, _("${name}: must not be before 1970.", name=name))
     return seconds

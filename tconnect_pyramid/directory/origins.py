@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.directory.nouns import ONE
 from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.models import Counterpart, Server
+from tconnect_pyramid.texts import text as _
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +43,10 @@ def refuse_foreign(session: Session, kind: str, local_id: int, name: str) -> Non
     )
     if server is not None:
         raise Conflict(
-            f"The {kind.replace('_', ' ')} {name!r} is kept as the server {server} has it; change it there."
+            _(
+                "The ${kind} ${name} is kept as the server ${server} has it; change it there.",
+                kind=ONE[kind],
+                name=repr(name),
+                server=server,
+            )
         )

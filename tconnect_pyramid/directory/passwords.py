@@ -7,6 +7,7 @@ import re
 import bcrypt
 
 from tconnect_pyramid.errors import InvalidInput
+from tconnect_pyramid.texts import text as _
 
 COST = 12
 SHORTEST = 8
@@ -29,17 +30,28 @@ def hash_password(text: str) -> str:
     """
     if len(text) < SHORTEST:
         raise InvalidInput(
-            "password", f"The password has {len(text)} characters; it needs at least {SHORTEST}."
+            "password",
+            _(
+                "The password has ${length} characters; it needs at least ${shortest}.",
+                length=len(text),
+                shortest=SHORTEST,
+            ),
         )
     try:
         typed = text.encode()
     except UnicodeEncodeError:
-        raise InvalidInput("password", "The password has characters that are no text; use others.") from None
+        raise InvalidInput(
+            "password", _("The password has characters that are no text; use others.")
+        ) from None
     if len(typed) > LONGEST:
         raise InvalidInput(
             "password",
-            f"The password has {len(typed)} bytes; at most {LONGEST} are possible (a letter with an accent has "
-            "two, a letter of many scripts three).",
+            _(
+                "The password has ${length} bytes; at most ${limit} are possible (a letter with an accent has "
+                "two, a letter of many scripts three).",
+                length=len(typed),
+                limit=LONGEST,
+            ),
         )
     return bcrypt.hashpw(typed, bcrypt.gensalt(COST)).decode()
 

@@ -21,6 +21,7 @@ from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.surroundings import Surroundings
 from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.models import Picture
+from tconnect_pyramid.texts import text as _
 
 SIZES: Mapping[str, int] = {"f1": 100, "f2": 35, "f3": 512}
 """The files of a picture and how many pixels each is wide and high."""
@@ -72,7 +73,7 @@ def received(files: Mapping[str, str]) -> dict[str, bytes]:
     """
     stems = [name.partition(".")[0] for name in files]
     if len(set(stems)) < len(stems):
-        raise PictureProblem("The picture has one of its sizes twice, as .png and as .jpg.")
+        raise PictureProblem(_("The picture has one of its sizes twice, as .png and as .jpg."))
     return {name: _redrawn(name, text) for name, text in files.items()}
 
 
@@ -83,14 +84,23 @@ def made_from(image: bytes) -> dict[str, bytes]:
     """
     if len(image) > MOST_UPLOADED:
         raise PictureProblem(
-            f"The image has {len(image)} bytes; at most {MOST_UPLOADED} are possible. Make it smaller."
+            _(
+                "The image has ${length} bytes; at most ${most} are possible. Make it smaller.",
+                length=len(image),
+                most=MOST_UPLOADED,
+            )
         )
     _check_scans(image)
     try:
         with Image.open(BytesIO(image), formats=UPLOADED) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise PictureProblem(
-                    f"The image has {opened.width} by {opened.height} pixels, more than {MOST_PIXELS}. Make it smaller."
+                    _(
+                        "The image has ${width} by ${height} pixels, more than ${most}. Make it smaller.",
+                        width=opened.width,
+                        height=opened.height,
+                        most=MOST_PIXELS,
+                    )
                 )
             # A large photograph is read at a fraction of its size: quicker, and in less memory.
             opened.draft("RGB", (2 * SIZES["f3"], 2 * SIZES["f3"]))
@@ -104,7 +114,7 @@ def made_from(image: bytes) -> dict[str, bytes]:
             }
     except _UNSOUND:
         raise PictureProblem(
-            "The file is no sound image. Give a PNG, JPEG, WebP or GIF that other programs can show."
+            _("The file is no sound image. Give a PNG, JPEG, WebP or GIF that other programs can show.")
         ) from None
 
 
@@ -156,33 +166,50 @@ def names_of(session: Session, keys: Iterable[int]) -> dict[int, tuple[str, ...]
 
 def _redrawn(name: str, text: str) -> bytes:
     if name not in NAMES:
-        raise PictureProblem(f"{name[:40]!r} is no file of a picture; these are {', '.join(NAMES)}.")
-    stem, _, ending = name.partition(".")
+        raise PictureProblem(
+            _(
+                "${name} is no file of a picture; these are ${names}.",
+                name=repr(name[:40]),
+                names=", ".join(NAMES),
+            )
+        )
+    stem, ending = name.split(".")
     # Four letters of base64 stand for three bytes.
     if len(text) > MOST_RECEIVED // 3 * 4:
-        raise PictureProblem(f"{name} has more than {MOST_RECEIVED} bytes.")
+        raise PictureProblem(_("${name} has more than ${most} bytes.", name=name, most=MOST_RECEIVED))
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise PictureProblem(f"{name} is not written in base64.") from None
+        raise PictureProblem(_("${name} is not written in base64.", name=name)) from None
     _check_scans(content)
     size = SIZES[stem]
     try:
         with Image.open(BytesIO(content), formats=(FORMATS[ending],)) as opened:
             if opened.width != opened.height or opened.width > size:
                 raise PictureProblem(
-                    f"{name} has {opened.width} by {opened.height} pixels; expected a square of at most {size}."
+                    _(
+                        "${name} has ${width} by ${height} pixels; expected a square of at most ${size}.",
+                        name=name,
+                        width=opened.width,
+                        height=opened.height,
+                        size=size,
+                    )
                 )
             return _written(_pixels(opened, FORMATS[ending]), FORMATS[ending])
     except _UNSOUND:
-        raise PictureProblem(f"{name} is no sound {FORMATS[ending]} image.") from None
+        raise PictureProblem(
+            _("${name} is no sound ${format} image.", name=name, format=FORMATS[ending])
+        ) from None
 
 
 def _check_scans(image: bytes) -> None:
     # In the data of a JPEG these two bytes stand for nothing else.
     if image.startswith(b"\xff\xd8") and image.count(_SCAN) > MOST_SCANS:
         raise PictureProblem(
-            f"The image draws itself more than {MOST_SCANS} times. Save it as an ordinary JPEG."
+            _(
+                "The image draws itself more than ${most} times. Save it as an ordinary JPEG.",
+                most=MOST_SCANS,
+            )
         )
 
 

@@ -17,6 +17,7 @@ from tconnect_pyramid.directory.surroundings import Surroundings, known_members,
 from tconnect_pyramid.directory.values import checked
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import ProfileField, ProfileValue
+from tconnect_pyramid.texts import text as _
 
 DATATYPES = ("checkbox", "date", "datetime", "menu", "text", "textarea")
 LONGEST_SHORTNAME = 255
@@ -60,7 +61,9 @@ def find_field(session: Session, who: str) -> FieldView:
     for found in fields:
         if str(found.id) == who:
             return found
-    raise NotFound(f"There is no custom profile field {who!r}: give its short name or its id.")
+    raise NotFound(
+        _("There is no custom profile field ${who}: give its short name or its id.", who=repr(who))
+    )
 
 
 def add_field(
@@ -80,17 +83,19 @@ def add_field(
     """
     short = line("shortname", shortname, LONGEST_SHORTNAME, needed=True)
     if any(character.isspace() for character in short):
-        raise InvalidInput("shortname", "shortname: has blanks; leave them out.")
+        raise InvalidInput("shortname", _("shortname: has blanks; leave them out."))
     shown = line("name", name, LONGEST_NAME) or short
     if datatype not in DATATYPES:
-        raise InvalidInput("datatype", f"datatype: expected one of {', '.join(DATATYPES)}.")
+        raise InvalidInput(
+            "datatype", _("datatype: expected one of ${datatypes}.", datatypes=", ".join(DATATYPES))
+        )
     offered = [line("choices", choice, LONGEST_CHOICE, needed=True) for choice in choices]
     if bool(offered) != (datatype == "menu"):
-        raise InvalidInput("choices", "choices: a menu needs some, and other types have none.")
+        raise InvalidInput("choices", _("choices: a menu needs some, and other types have none."))
     if len(set(offered)) < len(offered):
-        raise InvalidInput("choices", "choices: one is given twice.")
+        raise InvalidInput("choices", _("choices: one is given twice."))
     if session.scalar(select(ProfileField.id).where(ProfileField.shortname == short)) is not None:
-        raise Conflict(f"There is already a custom profile field {short!r}.")
+        raise Conflict(_("There is already a custom profile field ${short}.", short=repr(short)))
     row = ProfileField(
         shortname=short,
         name=shown,
@@ -108,7 +113,7 @@ def delete_field(session: Session, around: Surroundings, field_id: int, *, actor
     """Remove a field with what everybody has in it. Raises NotFound."""
     row = session.get(ProfileField, field_id)
     if row is None:
-        raise NotFound(f"There is no custom profile field with the id {field_id}.")
+        raise NotFound(_("There is no custom profile field with the id ${id}.", id=str(field_id)))
     short = row.shortname
     session.execute(delete(ProfileValue).where(ProfileValue.field_id == field_id))
     session.delete(row)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.interfaces import Clock
+from tconnect_pyramid.texts import text as _
 
 MOST_NOTED = 100
 
@@ -35,12 +36,21 @@ def line(field: str, text: str, limit: int, *, needed: bool = False) -> str:
     """A value of one line without blanks around it. Raises InvalidInput when it cannot be stored as it is."""
     value = text.strip()
     if needed and not value:
-        raise InvalidInput(field, f"{field}: is empty; give it a value.")
+        raise InvalidInput(field, _("${field}: is empty; give it a value.", field=field))
     if len(value) > limit:
-        raise InvalidInput(field, f"{field}: has {len(value)} characters; at most {limit} are possible.")
+        raise InvalidInput(
+            field,
+            _(
+                "${field}: has ${length} characters; at most ${limit} are possible.",
+                field=field,
+                length=len(value),
+                limit=limit,
+            ),
+        )
     if not value.isprintable():
         raise InvalidInput(
-            field, f"{field}: has line ends or other invisible characters; write it on one line."
+            field,
+            _("${field}: has line ends or other invisible characters; write it on one line.", field=field),
         )
     return value
 
@@ -60,5 +70,7 @@ def known_members(session: Session, around: Surroundings, keys: list[int]) -> li
     found = around.accounts.fetch(session, keys, ("deleted",))
     for key in keys:
         if key not in found or found[key]["deleted"]:
-            raise InvalidInput("member", f"There is no account with the id {key}, or it is deleted.")
+            raise InvalidInput(
+                "member", _("There is no account with the id ${key}, or it is deleted.", key=str(key))
+            )
     return list(dict.fromkeys(keys))

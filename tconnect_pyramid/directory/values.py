@@ -10,6 +10,7 @@ from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.directory.surroundings import line
 from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.protocol.columns import MAX_LONG_TEXT
+from tconnect_pyramid.texts import text as _
 
 LONGEST_LINE = 2048
 """Characters of a custom value of one line."""
@@ -38,10 +39,18 @@ def checked(field: str, datatype: str, text: str, choices: Sequence[str] = ()) -
             address = line(field, text, LONGEST_LINE)
             if not _WEB.fullmatch(address):
                 raise InvalidInput(
-                    field, f"{field}: expected an address that begins with http:// or https://."
+                    field,
+                    _("${field}: expected an address that begins with http:// or https://.", field=field),
                 )
             return address
-    raise InvalidInput(field, f"{field}: values of the type {datatype} cannot be written by hand.")
+    raise InvalidInput(
+        field,
+        _(
+            "${field}: values of the type ${datatype} cannot be written by hand.",
+            field=field,
+            datatype=datatype,
+        ),
+    )
 
 
 def moment(field: str, text: str) -> int:
@@ -56,7 +65,12 @@ def moment(field: str, text: str) -> int:
         time = datetime.fromisoformat(typed)
     except ValueError:
         raise InvalidInput(
-            field, f"{field}: expected a date such as 2024-05-31, or Unix seconds; found {typed[:40]!r}."
+            field,
+            _(
+                "${field}: expected a date such as 2024-05-31, or Unix seconds; found ${found}.",
+                field=field,
+                found=repr(typed[:40]),
+            ),
         ) from None
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
 
@@ -65,7 +79,13 @@ def long_text(field: str, text: str) -> str:
     """HTML of several lines, cleaned. Raises InvalidInput when it is too long."""
     if len(text) > MAX_LONG_TEXT:
         raise InvalidInput(
-            field, f"{field}: has {len(text)} characters; at most {MAX_LONG_TEXT} are possible."
+            field,
+            _(
+                "${field}: has ${length} characters; at most ${limit} are possible.",
+                field=field,
+                length=len(text),
+                limit=MAX_LONG_TEXT,
+            ),
         )
     return clean_html(text.replace("\0", "").strip())
 
@@ -73,5 +93,13 @@ def long_text(field: str, text: str) -> str:
 def _one_of(field: str, text: str, allowed: Sequence[str]) -> str:
     typed = text.strip()
     if typed not in allowed:
-        raise InvalidInput(field, f"{field}: expected one of {', '.join(allowed)}; found {typed[:40]!r}.")
+        raise InvalidInput(
+            field,
+            _(
+                "${field}: expected one of ${allowed}; found ${found}.",
+                field=field,
+                allowed=", ".join(allowed),
+                found=repr(typed[:40]),
+            ),
+        )
     return typed
