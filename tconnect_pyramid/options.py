@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.errors import Conflict, InvalidInput
 from tconnect_pyramid.models import Option
 from tconnect_pyramid.settings import OPTIONS, Settings, format_option, parse_option
+from tconnect_pyramid.texts import text as _
 
 WAYS_IN = ("auth.manual", "client.enabled")
 """The options of which one must be on, or nobody could log in."""
@@ -71,9 +72,13 @@ def set_option(session: Session, settings: Settings, name: str, text: str, now: 
     fixes the option, and when it switches off the last way to log in.
     """
     if name not in OPTIONS:
-        raise InvalidInput("name", f"There is no option {name!r}; `tconnect settings list` shows them.")
+        raise InvalidInput(
+            "name", _("There is no option ${name}; `tconnect settings list` shows them.", name=repr(name))
+        )
     if name in settings.fixed:
-        raise Conflict(f"tconnect.{name} is fixed by the ini file of this site; change it there.")
+        raise Conflict(
+            _("tconnect.${name} is fixed by the ini file of this site; change it there.", name=name)
+        )
     there_was_one = name in WAYS_IN and _has_way_in(session, settings)
     session.execute(delete(Option).where(Option.name == name))
     if text != "":
@@ -81,8 +86,11 @@ def set_option(session: Session, settings: Settings, name: str, text: str, now: 
         session.add(Option(name=name, value=text, timemodified=now))
     if there_was_one and not _has_way_in(session, settings):
         raise Conflict(
-            f"{name} is the last way to log in to this site that is left: without it nobody could. Enable another "
-            f"one first; `tconnect auth list` shows them."
+            _(
+                "${name} is the last way to log in to this site that is left: without it nobody could. Enable another "
+                "one first; `tconnect auth list` shows them.",
+                name=name,
+            )
         )
 
 

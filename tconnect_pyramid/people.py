@@ -26,6 +26,7 @@ from tconnect_pyramid.directory.passwords import check_password, hash_password
 from tconnect_pyramid.directory.surroundings import line
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Account, Link, Server
+from tconnect_pyramid.texts import text as _
 
 LOCAL = "manual"
 """The auth method of accounts that have their password here."""
@@ -140,7 +141,12 @@ def add_person(
         _refuse_password_elsewhere(auth, username)
         values["password"] = hash_password(password)
     if context.accounts.by_username(session, [values["username"]]):
-        raise Conflict(f"There is already an account with the user name {values['username']!r}.")
+        raise Conflict(
+            _(
+                "There is already an account with the user name ${username}.",
+                username=repr(values["username"]),
+            )
+        )
     now = context.clock()
     values.update(auth=auth, confirmed=1, admin=admin, timecreated=now, timemodified=now)
     (key,) = context.accounts.insert(session, [values])
@@ -173,8 +179,12 @@ def edit_person(
         owned = [name for name in changed if name not in LEFT_ALONE_BY_SYNCS]
         if owned:
             raise Conflict(
-                f"{', '.join(owned)}: of {person.username} this is kept as it is at {_server_of(session, key)}; "
-                "change it there."
+                _(
+                    "${fields}: of ${username} this is kept as it is at ${server}; change it there.",
+                    fields=", ".join(owned),
+                    username=person.username,
+                    server=_server_of(session, key),
+                )
             )
     context.accounts.update(session, {key: {**shared, **changed, "timemodified": context.clock()}})
     context.audit(session, actor, "account.edited", person.username, id=key, fields=sorted(changed))
@@ -222,8 +232,12 @@ def set_profile_value(
     person = _usable(session, context, key)
     if person.auth == CONNECT and context.options(session).client_sync_profile_fields:
         raise Conflict(
-            f"The custom profile fields of {person.username} are kept as they are at {_server_of(session, key)}; "
-            "change them there, or switch tconnect.client.sync_profile_fields off."
+            _(
+                "The custom profile fields of ${username} are kept as they are at ${server}; "
+                "change them there, or switch tconnect.client.sync_profile_fields off.",
+                username=person.username,
+                server=_server_of(session, key),
+            )
         )
     profiles.set_value(session, context, key, shortname, text, actor=actor)
 
@@ -314,10 +328,22 @@ def set_auth(session: Session, context: Context, key: int, auth: str, *, actor: 
     person = _usable(session, context, key)
     _refuse_not_kept(context, ["auth"])
     if auth not in {LOCAL, NOLOGIN}:
-        raise InvalidInput("auth", f"auth: expected {LOCAL} or {NOLOGIN}, found {auth!r}.")
+        raise InvalidInput(
+            "auth",
+            _(
+                "auth: expected ${local} or ${nologin}, found ${auth}.",
+                local=LOCAL,
+                nologin=NOLOGIN,
+                auth=repr(auth),
+            ),
+        )
     if session.scalar(select(Link.person_id).where(Link.account_key == key).limit(1)) is not None:
         raise Conflict(
-            f"{person.username} logs in through {_server_of(session, key)}, which keeps the account."
+            _(
+                "${username} logs in through ${server}, which keeps the account.",
+                username=person.username,
+                server=_server_of(session, key),
+            )
         )
     if person.auth == auth:
         return []
@@ -365,14 +391,14 @@ def get_person(session: Session, context: Context, key: int) -> AccountView:
     """One account. Raises NotFound."""
     person = context.accounts.view(session, key)
     if person is None:
-        raise NotFound(f"There is no account with the id {key}.")
+        raise NotFound(_("There is no account with the id ${id}.", id=str(key)))
     return person
 
 
 def _usable(session: Session, context: Context, key: int) -> AccountView:
     person = get_person(session, context, key)
     if person.deleted:
-        raise Conflict(f"The account {key} ({person.fullname}) is deleted.")
+        raise Conflict(_("The account ${id} (${name}) is deleted.", id=str(key), name=person.fullname))
     return person
 
 
@@ -381,7 +407,11 @@ def _with_own_picture(session: Session, context: Context, key: int) -> AccountVi
     _refuse_not_kept(context, ["picture"])
     if person.auth == CONNECT:
         raise Conflict(
-            f"The picture of {person.username} is kept as it is at {_server_of(session, key)}; change it there."
+            _(
+                "The picture of ${username} is kept as it is at ${server}; change it there.",
+                username=person.username,
+                server=_server_of(session, key),
+            )
         )
     return person
 
@@ -392,7 +422,10 @@ def _refuse_not_kept(context: Context, names: Iterable[str]) -> None:
         if name in STANDARD_FIELDS and not context.accounts.columns.takes(name):
             raise InvalidInput(
                 name,
-                f"{name}: the accounts of this site do not keep it; its set_tconnect_accounts maps it to no column.",
+                _(
+                    "${field}: the accounts of this site do not keep it; its set_tconnect_accounts maps it to no column.",
+                    field=name,
+                ),
             )
 
 
@@ -404,7 +437,12 @@ def _shared(context: Context, values: Mapping[str, Any]) -> dict[str, Any]:
         if given and len(given) < len(where.fields):
             names = " and ".join(where.fields)
             raise InvalidInput(
-                given[0], f"{given[0]}: this site keeps {names} in one column; give all of them."
+                given[0],
+                _(
+                    "${field}: this site keeps ${names} in one column; give all of them.",
+                    field=given[0],
+                    names=names,
+                ),
             )
         found.update((name, values[name]) for name in given)
     return found
@@ -412,29 +450,42 @@ def _shared(context: Context, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_password_elsewhere(auth: str, username: str) -> None:
     if auth != LOCAL:
-        raise Conflict(f"{username} has no password here: its auth method is {auth}.")
+        raise Conflict(
+            _("${username} has no password here: its auth method is ${auth}.", username=username, auth=auth)
+        )
 
 
 def _server_of(session: Session, key: int) -> str:
     name = session.scalar(
         select(Server.name).join(Link, Link.server_id == Server.id).where(Link.account_key == key)
     )
-    return "its server" if name is None else f"the server {name}"
+    return _("its server") if name is None else _("the server ${server}", server=name)
 
 
 def _username(text: str) -> str:
     limit = LENGTHS["username"]
     if not 1 <= len(text) <= limit:
-        raise InvalidInput("username", f"username: has {len(text)} characters; expected 1 to {limit}.")
-    if not text.isprintable() or any(character.isspace() for character in text):
-        raise InvalidInput("username", "username: has blanks or invisible characters; leave them out.")
-    if text != text.lower():
-        raise InvalidInput("username", f"username: write it in small letters: {text.lower()}")
-    if text == GUEST or text.startswith(RESERVED_BEGINNINGS):
         raise InvalidInput(
             "username",
-            f"username: {text} is reserved: {GUEST}, and what begins with "
-            f"{' or '.join(RESERVED_BEGINNINGS)}, cannot be chosen.",
+            _("username: has ${length} characters; expected 1 to ${limit}.", length=len(text), limit=limit),
+        )
+    if not text.isprintable() or any(character.isspace() for character in text):
+        raise InvalidInput("username", _("username: has blanks or invisible characters; leave them out."))
+    if text != text.lower():
+        raise InvalidInput(
+            "username", _("username: write it in small letters: ${username}", username=text.lower())
+        )
+    if text == GUEST or text.startswith(RESERVED_BEGINNINGS):
+        one, other = RESERVED_BEGINNINGS
+        raise InvalidInput(
+            "username",
+            _(
+                "username: ${username} is reserved: ${guest}, and what begins with "
+                "${beginnings}, cannot be chosen.",
+                username=text,
+                guest=GUEST,
+                beginnings=_("${one} or ${other}", one=one, other=other),
+            ),
         )
     return text
 
@@ -444,12 +495,27 @@ def _value(name: str, text: str) -> str | int:
         value = text.strip()
         allowed = [str(number) for number in range(CHOICES[name] + 1)]
         if value not in allowed:
-            raise InvalidInput(name, f"{name}: expected one of {', '.join(allowed)}, found {value!r}.")
+            raise InvalidInput(
+                name,
+                _(
+                    "${field}: expected one of ${allowed}, found ${value}.",
+                    field=name,
+                    allowed=", ".join(allowed),
+                    value=repr(value),
+                ),
+            )
         return int(value)
     if name == "description":
         return clean_html(text.replace("\0", "").strip())
     if name not in LINES:
-        raise InvalidInput(name, f"{name}: cannot be changed here; one of {', '.join(EDITABLE)} can.")
+        raise InvalidInput(
+            name,
+            _(
+                "${field}: cannot be changed here; one of ${fields} can.",
+                field=name,
+                fields=", ".join(EDITABLE),
+            ),
+        )
     return _line(name, text)
 
 
@@ -457,11 +523,17 @@ def _line(name: str, text: str) -> str:
     value = line(name, text, LENGTHS[name])
     match name:
         case "email" if value and not _EMAIL.fullmatch(value):
-            raise InvalidInput(name, "email: expected an address such as ana@example.org.")
+            raise InvalidInput(name, _("email: expected an address such as ana@example.org."))
         case "country" if value and not _COUNTRY.fullmatch(value):
-            raise InvalidInput(name, f"country: expected two capital letters such as SE, found {value!r}.")
+            raise InvalidInput(
+                name,
+                _("country: expected two capital letters such as SE, found ${value}.", value=repr(value)),
+            )
         case "lang" | "calendartype" | "theme" if not _CODE.fullmatch(value):
-            raise InvalidInput(name, f"{name}: expected letters, digits and _, found {value!r}.")
+            raise InvalidInput(
+                name,
+                _("${field}: expected letters, digits and _, found ${value}.", field=name, value=repr(value)),
+            )
         case "url" if value and not _WEB.fullmatch(value):
-            raise InvalidInput(name, "url: expected an address that begins with http:// or https://.")
+            raise InvalidInput(name, _("url: expected an address that begins with http:// or https://."))
     return value

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tconnect_pyramid.errors import TConnectError
+from tconnect_pyramid.texts import text as _
 
 
 class CannotDecrypt(TConnectError):
@@ -62,8 +63,10 @@ class SecretBox:
             return self._fernet.decrypt(bytes(sealed)).decode()
         except InvalidToken:
             raise CannotDecrypt(
-                "A stored secret cannot be decrypted: the key it was encrypted with is missing from "
-                "tconnect.secret_keys. Add the former key at the end of that list."
+                _(
+                    "A stored secret cannot be decrypted: the key it was encrypted with is missing from "
+                    "tconnect.secret_keys. Add the former key at the end of that list."
+                )
             ) from None
 
     def sign(self, value: str, purpose: str) -> str:

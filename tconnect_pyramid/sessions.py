@@ -21,6 +21,7 @@ from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.models import ClientSession, Server, ServerSession, SignIn
 from tconnect_pyramid.protocol import services
 from tconnect_pyramid.secretbox import digest
+from tconnect_pyramid.texts import text as _
 
 EndReason = Literal["logout", "ended", "suspended", "deleted", "timeout", "peer", "sync", "left"]
 """Why a sign-in ends: by the person, by an administrator, because the account was suspended or
@@ -133,18 +134,21 @@ def act_as(session: Session, context: Context, signed_in: SignedIn, account_key:
     admin = signed_in.account
     person = context.accounts.view(session, account_key)
     if person is None:
-        raise NotFound(f"There is no account with the id {account_key}.")
+        raise NotFound(_("There is no account with the id ${id}.", id=str(account_key)))
     if signed_in.acted_by is not None or not admin.admin:
-        raise Conflict("Only an administrator, and as themselves, can begin to act as another person.")
+        raise Conflict(_("Only an administrator, and as themselves, can begin to act as another person."))
     if person.admin or person.key == admin.key or person.suspended or person.deleted:
         raise Conflict(
-            f"Nobody can act as {person.fullname}: an administrator, oneself, and accounts that are suspended "
-            "or deleted are excepted."
+            _(
+                "Nobody can act as ${name}: an administrator, oneself, and accounts that are suspended "
+                "or deleted are excepted.",
+                name=person.fullname,
+            )
         )
     # Locked: whoever ends it at this moment, a peer for example, either ends this one as well or is seen.
     own = select(SignIn.id).where(SignIn.id == signed_in.signin_id, SignIn.ended.is_(None)).with_for_update()
     if session.scalar(own) is None:
-        raise Conflict("Your own sign-in has ended meanwhile. Log in again.")
+        raise Conflict(_("Your own sign-in has ended meanwhile. Log in again."))
     now = context.clock()
     row = SignIn(
         browser_hash=digest(browser_id),

@@ -71,6 +71,6 @@ def known_members(session: Session, around: Surroundings, keys: list[int]) -> li
     for key in keys:
         if key not in found or found[key]["deleted"]:
             raise InvalidInput(
-                "member", _("There is no account with the id ${key}, or it is deleted.", key=str(key))
+                "member", _("There is no account with the id ${id}, or it is deleted.", id=str(key))
             )
     return list(dict.fromkeys(keys))
