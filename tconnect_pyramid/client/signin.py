@@ -42,11 +42,12 @@ class GoHome:
 class Failed:
     """The sign-on did not succeed: what to tell the person, and with which server to try again.
 
-    `cancelled`: because the person chose so.
+    `wanted`: the page first asked for; `cancelled`: because the person chose so.
     """
 
     message: str
     server_id: int
+    wanted: str
     cancelled: bool = False
 
 
@@ -117,7 +118,7 @@ def finish(context: Context, query: Mapping[str, str], browser_id: str | None, *
         record = _person_of(context, peer, ssotoken)
         new_browser_id, account_key = _sign_in(context, peer, record, ssotoken)
     except SignInFailed as failure:
-        return Failed(str(failure), peer.id, cancelled=query.get("result") == "cancel")
+        return Failed(failure.text, peer.id, used.wanted, cancelled=query.get("result") == "cancel")
     return Arrived(new_browser_id, account_key, used.wanted)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Client, Notice, Server
 from tconnect_pyramid.peers import ClientPeer, ServerPeer, call_client, call_server, client_peer, server_peer
@@ -57,6 +58,14 @@ class Delivered:
 
     confirmed: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The names of peers by whether all their notices were confirmed."""
+
+    confirmed: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
 def about_session(
@@ -107,6 +116,22 @@ def deliver_now(context: Context, ids: Sequence[int]) -> Delivered:
     return _deliver(context, [*ids, *overdue], seconds=NOW_SECONDS)
 
 
+def tell_now(context: Context, ids: Sequence[int]) -> Told:
+    """As `deliver_now`; gives which peers know by then, and which are told as soon as they can be reached."""
+    with context.reading() as session:
+        peers = _named_peers(session, ids)
+    deliver_now(context, ids)
+    with context.reading() as session:
+        left: set[int] = set()
+        for some in in_batches(ids):
+            left.update(session.scalars(select(Notice.id).where(Notice.id.in_(some))))
+    waiting = dict.fromkeys(name for id_, name in peers if id_ in left)
+    return Told(
+        confirmed=tuple(dict.fromkeys(name for _, name in peers if name not in waiting)),
+        waiting=tuple(waiting),
+    )
+
+
 def sweep(context: Context, *, seconds: float = SWEEP_SECONDS) -> Delivered:
     """Send what is due, as a task of its own, for `seconds` at most."""
     with context.reading() as session:
@@ -130,6 +155,16 @@ class _Claimed:
     peer: ClientPeer | ServerPeer | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+
+
+def _named_peers(session: Session, ids: Sequence[int]) -> list[tuple[int, str]]:
+    named: list[tuple[int, str]] = []
+    for role, table in (("client", Client), ("server", Server)):
+        for some in in_batches(ids):
+            statement = select(Notice.id, table.name).join(table, table.id == Notice.peer_id)
+            found = session.execute(statement.where(Notice.role == role, Notice.id.in_(some)))
+            named.extend((id_, name) for id_, name in found)
+    return sorted(named)
 
 
 def _due(now: int) -> Select[int]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client.servers import list_servers
-from tconnect_pyramid.delivery.outbox import deliver_now
+from tconnect_pyramid.delivery.outbox import Told, deliver_now, tell_now
 from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.protocol import paths
 from tconnect_pyramid.security.automatic import stay_here
@@ -159,19 +159,25 @@ def is_acting(request: Request, signed_in: SignedIn) -> bool:
 
 
 def sign_out(request: Request) -> Headers:
-    """End the sign-in here and everywhere it was carried on to; gives the headers.
+    """End the sign-in here and everywhere it was carried on to; gives the headers, see `sign_out_everywhere`."""
+    return sign_out_everywhere(request)[0]
+
+
+def sign_out_everywhere(request: Request) -> tuple[Headers, Told]:
+    """End the sign-in here and everywhere it was carried on to; gives the headers, and which peers know.
 
     Peers that are down are told later: signing out always succeeds (protocol 7.7). Automatic single
     sign-on then leaves this browser alone, or nobody could log out.
     """
     context = request.tconnect
     current = current_sign_in(request)
+    told = Told()
     if current is not None:
         with context.unit() as session:
             notices = sessions.end(session, context, _both(current), "logout")
-        deliver_now(context, notices)
+        told = tell_now(context, notices)
     policy = _policy(request)
-    return [*policy.forget(request), *stay_here(request)]
+    return [*policy.forget(request), *stay_here(request)], told
 
 
 def sign_in_links(request: Request, wanted: str = "") -> list[SignInLink]:

@@ -23,7 +23,7 @@ from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.security.cookies import site_hash
 from tconnect_pyramid.security.permissions import ADMIN, PROFILE
 from tconnect_pyramid.settings import Settings, read_settings
-from tconnect_pyramid.site import headers, pages, refusals
+from tconnect_pyramid.site import headers, languages, pages, refusals
 
 TEMPLATES = "tconnect_pyramid:templates/site/"
 
@@ -48,6 +48,7 @@ def configure(settings: Mapping[str, str]) -> Configurator:
     config.set_tconnect_login_route("login")
     config.set_tconnect_profile_route("profile")
     config.set_tconnect_layout(f"{TEMPLATES}layout.jinja2")
+    config.set_locale_negotiator(languages.negotiate)
     config.add_request_method(_dbsession, "dbsession", reify=True)
     _protect(config, read)
     _routes(config)

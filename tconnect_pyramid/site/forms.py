@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from wtforms import Form, HiddenField, PasswordField, StringField
+from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import DataRequired
 
+from tconnect_pyramid.texts import text as _
+from tconnect_pyramid.views.forms import PageForm, trimmed
 
-def _trimmed(text: str | None) -> str:
-    return (text or "").strip()
 
-
-class LoginForm(Form):
+class LoginForm(PageForm):
     """Name, password, and where to go afterwards."""
 
     username = StringField(
-        "Username",
-        [DataRequired("Enter your username.")],
-        filters=[_trimmed],
+        _("Username"),
+        [DataRequired(_("Enter your username."))],
+        filters=[trimmed],
         render_kw={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"},
     )
     password = PasswordField(
-        "Password", [DataRequired("Enter your password.")], render_kw={"autocomplete": "current-password"}
+        _("Password"),
+        [DataRequired(_("Enter your password."))],
+        render_kw={"autocomplete": "current-password"},
     )
     next = HiddenField()
 
 
-class ActAsForm(Form):
+class ActAsForm(PageForm):
     """Whom an administrator wants to act as."""
 
     who = StringField(
-        "Person",
-        [DataRequired("Enter a username, an id or an email address.")],
-        filters=[_trimmed],
-        description="A username, an id or an email address.",
+        _("Person"),
+        [DataRequired(_("Enter a username, an id or an email address."))],
+        filters=[trimmed],
+        description=_("A username, an id or an email address."),
         render_kw={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"},
     )

@@ -12,13 +12,10 @@ from pyramid.response import Response
 
 from tconnect_pyramid.security.cookies import without_unreadable
 from tconnect_pyramid.views.deriver import check_size
+from tconnect_pyramid.views.policy import policy_for
 
 LARGEST_FORM = 1_000_000
 """Bytes."""
-
-# `form-action` is left out: browsers apply it to redirects after a form too, and a login may go on to
-# another site.
-POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
 
 View = Callable[[Any, Request], Response]
 
@@ -61,7 +58,7 @@ def readable_cookies(event: NewRequest) -> None:
 def protect(event: NewResponse) -> None:
     """Set the headers that tell a browser what not to do with our pages."""
     headers = event.response.headers
-    headers.setdefault("Content-Security-Policy", POLICY)
+    headers.setdefault("Content-Security-Policy", policy_for(event.request))
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     if event.response.content_type == "text/html":

@@ -7,21 +7,23 @@ import logging
 from pyramid.httpexceptions import HTTPBadRequest, HTTPClientError, HTTPException, HTTPSeeOther
 from pyramid.request import Request
 
+from tconnect_pyramid.texts import text as _
+
 log = logging.getLogger(__name__)
 
 Message = dict[str, str]
 
-BACK = "Go back, and try again from there."
+BACK = _("Go back, and try again from there.")
 EXPLAINED = {
-    400: ("This request cannot be read", BACK),
-    413: ("This is too much", "Go back, and send less at once."),
+    400: (_("This request cannot be read"), BACK),
+    413: (_("This is too much"), _("Go back, and send less at once.")),
 }
 
 
 def not_found(request: Request) -> Message:
     """Nothing lies at this address."""
     request.response.status_code = 404
-    return {"title": "Page not found", "message": "There is no page at this address."}
+    return {"title": _("Page not found"), "message": _("There is no page at this address.")}
 
 
 def forbidden(request: Request) -> Message | HTTPException:
@@ -29,16 +31,18 @@ def forbidden(request: Request) -> Message | HTTPException:
     if request.identity is None:
         return HTTPSeeOther(request.route_path("login", _query={"next": request.path_qs}))
     request.response.status_code = 403
-    return {"title": "Not allowed", "message": "Your account may not see this page."}
+    return {"title": _("Not allowed"), "message": _("Your account may not see this page.")}
 
 
 def forged(request: Request) -> Message:
     """The form was not one of this site's pages in this browser, or that page was open for too long."""
     request.response.status_code = 400
     return {
-        "title": "This form has expired",
-        "message": "It was opened too long ago, or your browser keeps no cookies. Nothing was changed. "
-        "Go back, reload the page, and send it again.",
+        "title": _("This form has expired"),
+        "message": _(
+            "It was opened too long ago, or your browser keeps no cookies. Nothing was changed. Go back, reload the "
+            "page, and send it again."
+        ),
     }
 
 
@@ -60,7 +64,9 @@ def broken(error: Exception, request: Request) -> Message:
     log.error("%s %s failed", request.method, request.environ["PATH_INFO"], exc_info=error)
     request.response.status_code = 500
     return {
-        "title": "Something went wrong",
-        "message": "This is a mistake of the site, not of yours. Try again in a little while; if it happens "
-        "again, tell the people who run this site.",
+        "title": _("Something went wrong"),
+        "message": _(
+            "This is a mistake of the site, not of yours. Try again in a little while; if it happens again, tell the "
+            "people who run this site."
+        ),
     }

@@ -6,7 +6,7 @@ from pyramid.config import Configurator
 from pyramid.security import NO_PERMISSION_REQUIRED
 
 from tconnect_pyramid.protocol import paths
-from tconnect_pyramid.views import automatic, deriver, notices, services, sso, user_edit, words
+from tconnect_pyramid.views import automatic, deriver, notices, policy, services, sso, user_edit, words
 
 
 def includeme(config: Configurator) -> None:
@@ -19,6 +19,7 @@ def includeme(config: Configurator) -> None:
     """
     config.include(words)
     config.include(notices)
+    config.include(policy)
     config.include(deriver)
     config.include(automatic)
     config.add_static_view("tconnect-static", "tconnect_pyramid:static", cache_max_age=3600)

@@ -9,10 +9,12 @@ from wtforms import SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 
 from tconnect_pyramid.directory.profiles import FieldView
+from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.prose import to_html, to_text
+from tconnect_pyramid.views.words import Words
 
-YES_OR_NO = {"1": "Yes", "0": "No"}
-NOT_SAID = SelectChoice("", "Not said")
+YES_OR_NO = {"1": _("Yes"), "0": _("No")}
+NOT_SAID = SelectChoice("", _("Not said"))
 
 
 def form_name(field: FieldView) -> str:
@@ -34,7 +36,9 @@ def form_field(field: FieldView, filters: Any) -> Any:
             return StringField(field.name, filters=filters, render_kw={**attributes, "type": "date"})
         case "datetime":
             return StringField(
-                f"{field.name} (UTC)", filters=filters, render_kw={**attributes, "type": "datetime-local"}
+                _("${field} (UTC)", field=field.name),
+                filters=filters,
+                render_kw={**attributes, "type": "datetime-local"},
             )
         case "textarea":
             return TextAreaField(field.name, filters=filters, render_kw={**attributes, "rows": "4"})
@@ -60,20 +64,17 @@ def stored(field: FieldView, text: str) -> str:
     return to_html(text) if field.datatype == "textarea" else text
 
 
-def shown(field: FieldView, data: str) -> str:
+def shown(field: FieldView, data: str, words: Words) -> str:
     """A stored value in words."""
     match field.datatype:
         case "checkbox":
             return YES_OR_NO.get(data, data)
-        case "datetime":
-            return _moment(data, "%Y-%m-%d %H:%M UTC")
+        case "datetime" if _moment(data, "%Y") != data:
+            return words.moment(int(data))
+        case "date" if _moment(data, "%Y") != data:
+            return words.day(int(data))
         case _:
             return typed(field, data)
-
-
-def day(seconds: int | None) -> str:
-    """The day of a moment (Unix seconds), empty for none."""
-    return "" if seconds is None else _moment(str(seconds), "%Y-%m-%d")
 
 
 def _moment(data: str, form: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pyramid.request import Request
 from sqlalchemy.orm import Session
-from wtforms import Field, Form
+from wtforms import Field, Form, SelectField
+from wtforms.fields.choices import SelectChoice
+from wtforms.meta import DefaultMeta
 from wtforms.utils import unset_value
 from wtforms.validators import ValidationError
 
@@ -15,6 +18,7 @@ from tconnect_pyramid.directory.choices import MOST_IDS, Choice, Choices
 from tconnect_pyramid.directory.surroundings import as_id
 from tconnect_pyramid.errors import InvalidInput, TConnectError
 from tconnect_pyramid.texts import text as _
+from tconnect_pyramid.views.words import Words
 
 FOUND = 20
 """How many of what was looked for a form shows."""
@@ -41,14 +45,36 @@ def at_most(limit: int) -> Callable[[Form, Field], None]:
     return check
 
 
+def in_words(words: Words) -> dict[str, Any]:
+    """The `meta` of a form that speaks the reader's language."""
+    return {"locales": [words.language], "words": words}
+
+
 class PageForm(Form):
     """A form of a page. Labels and messages are texts; what WTForms says itself comes in the reader's language."""
+
+    class Meta:
+        """Gives the lists of the form in the language of `words`."""
+
+        words: Words | None = None
+
+        def render_field(self, field: Field, render_kw: Any) -> Any:
+            """The field as markup; a list with its choices in the reader's language."""
+            if self.words is not None and isinstance(field, SelectField) and field.choices:
+                listed = [SelectChoice.from_input(choice) for choice in field.choices]
+                field.choices = [replace(choice, label=self.words.said(choice.label)) for choice in listed]
+            return DefaultMeta.render_field(self, field, render_kw)
 
     @classmethod
     def of(cls, request: Request, stored: Mapping[str, Any] | None = None) -> Any:
         """The form as it was sent with this request, and otherwise with what is `stored`."""
         sent = request.POST if request.method == "POST" else None
-        return cls(sent, data=dict(stored or {}), meta={"locales": [request.tconnect_words.language]})
+        return cls(sent, data=dict(stored or {}), meta=in_words(request.tconnect_words))
+
+    @classmethod
+    def of_query(cls, request: Request) -> Any:
+        """The form filled from the parameters of the address, such as where to go afterwards."""
+        return cls(request.GET, meta=in_words(request.tconnect_words))
 
     def is_sent(self, request: Request) -> bool:
         """Whether the form was sent to be stored and everything in it can be taken."""
@@ -61,7 +87,7 @@ class PageForm(Form):
     def refuse(self, request: Request, error: TConnectError) -> str | None:
         """Put what a rule has refused to its field; gives it back as a sentence where it is about none."""
         words = request.tconnect_words
-        said = str(words.say(error.text))
+        said = str(words.said(error.text))
         if not isinstance(error, InvalidInput) or error.field not in self:
             return said
         said = said.removeprefix(f"{error.field}: ")

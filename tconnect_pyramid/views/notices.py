@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyramid.config import Configurator
@@ -25,10 +25,11 @@ LONGEST = 3000
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """`text` is for the reader; `is_bad` tells that something did not succeed."""
+    """`text` is for the reader, `points` what belongs to it, one by one; `is_bad`: something did not succeed."""
 
     text: str
     is_bad: bool = False
+    points: Sequence[str] = ()
 
 
 def includeme(config: Configurator) -> None:
@@ -36,11 +37,13 @@ def includeme(config: Configurator) -> None:
     config.add_request_method(_taken, "tconnect_notice", reify=True)
 
 
-def go(request: Request, path: str, said: str = "", *, is_bad: bool = False) -> HTTPSeeOther:
-    """A redirect to a path of ours, which then says `said` once."""
+def go(
+    request: Request, path: str, said: str = "", *, is_bad: bool = False, points: Sequence[str] = ()
+) -> HTTPSeeOther:
+    """A redirect to a path of ours, which then says `said` once, and `points` under it."""
     response = HTTPSeeOther(path)
     if said:
-        response.headers.extend(set_notice(request, _written(said, is_bad=is_bad)))
+        response.headers.extend(set_notice(request, _written(Notice(said, is_bad, points))))
     return response
 
 
@@ -59,16 +62,28 @@ def _forget(request: Request, response: Response) -> None:
     response.headers.extend((name, value) for name, value in headers if value.partition("=")[0] not in ours)
 
 
-def _written(said: str, *, is_bad: bool) -> str:
-    packed = json.dumps({"bad": is_bad, "said": _packed(said)}, ensure_ascii=False)
+def _written(notice: Notice) -> str:
+    packed = json.dumps(
+        {
+            "bad": notice.is_bad,
+            "said": _packed(notice.text),
+            "points": [_packed(point) for point in notice.points],
+        },
+        ensure_ascii=False,
+    )
     written = base64.urlsafe_b64encode(packed.encode()).decode()
-    return written if len(written) <= LONGEST else _written(f"{str(said)[:300]}…", is_bad=is_bad)
+    if len(written) <= LONGEST:
+        return written
+    if notice.points:
+        return _written(Notice(notice.text, notice.is_bad, notice.points[:-1]))
+    return _written(Notice(f"{notice.text[:300]}…", notice.is_bad))
 
 
 def _read(written: str) -> Notice | None:
     try:
         packed = json.loads(base64.urlsafe_b64decode(written.encode()))
-        return Notice(_unpacked(packed["said"]), bool(packed["bad"]))
+        points = [_unpacked(point) for point in packed["points"]]
+        return Notice(_unpacked(packed["said"]), bool(packed["bad"]), points)
     except (ValueError, KeyError, TypeError):
         # Of an older version of this site.
         return None

@@ -6,6 +6,7 @@ together.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,8 +28,11 @@ from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_items
 from tconnect_pyramid.directory.jobs import JobView
 from tconnect_pyramid.directory.profiles import FieldView
+from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views import custom_fields
+from tconnect_pyramid.views.forms import PageForm, in_words, trimmed
 from tconnect_pyramid.views.prose import to_html, to_text
+from tconnect_pyramid.views.words import Words
 
 LONGEST_DESCRIPTION = 5_000
 """Characters."""
@@ -60,7 +64,13 @@ def _at_most(limit: int) -> Any:
         del form
         # What is there already may be longer: a peer, or the command, has put it there.
         if field.data != field.object_data and len(field.data or "") > limit:
-            raise ValidationError(f"At most {limit} characters are possible; this has {len(field.data)}.")
+            raise ValidationError(
+                _(
+                    "At most ${limit} characters are possible; this has ${number}.",
+                    limit=limit,
+                    number=len(field.data),
+                )
+            )
 
     return check
 
@@ -69,7 +79,7 @@ def _line(label: str, name: str, *, autocomplete: str = "off", needed: str = "",
     length = _at_most(people.LENGTHS[name])
     attributes = {"autocomplete": autocomplete, "type": kind}
     validators = [DataRequired(needed), length] if needed else [length]
-    return StringField(label, validators, filters=[_trimmed], render_kw=attributes)
+    return StringField(label, validators, filters=[trimmed], render_kw=attributes)
 
 
 def _choice(label: str, *choices: str) -> Any:
@@ -80,61 +90,65 @@ def _choice(label: str, *choices: str) -> Any:
     )
 
 
-def _trimmed(text: str | None) -> str:
-    # Browsers send the line ends of a text as two characters.
-    return (text or "").strip().replace("\r\n", "\n")
-
-
-class ProfileForm(Form):
+class ProfileForm(PageForm):
     """What people say of themselves. Field names are those of the user record (protocol 6), but for the picture's."""
 
     picture = FileField(
-        "New picture",
-        description="A PNG, JPEG, WebP or GIF; its middle square is shown.",
+        _("New picture"),
+        description=_("A PNG, JPEG, WebP or GIF; its middle square is shown."),
         render_kw={"accept": "image/png,image/jpeg,image/webp,image/gif"},
     )
-    remove_picture = BooleanField("Remove the picture")
-    firstname = _line("First name", "firstname", autocomplete="given-name", needed="Enter your first name.")
-    lastname = _line("Last name", "lastname", autocomplete="family-name", needed="Enter your last name.")
-    email = _line(
-        "Email address", "email", autocomplete="email", needed="Enter your email address.", kind="email"
+    remove_picture = BooleanField(_("Remove the picture"))
+    firstname = _line(
+        _("First name"), "firstname", autocomplete="given-name", needed=_("Enter your first name.")
     )
-    idnumber = _line("ID number", "idnumber")
-    phone1 = _line("Phone", "phone1", autocomplete="tel", kind="tel")
-    phone2 = _line("Mobile phone", "phone2", autocomplete="tel", kind="tel")
-    address = _line("Address", "address", autocomplete="street-address")
-    city = _line("City or town", "city", autocomplete="address-level2")
-    country = SelectField("Country", render_kw={"autocomplete": "country"})
-    institution = _line("Institution", "institution", autocomplete="organization")
-    department = _line("Department", "department")
-    timezone = SelectField("Time zone", render_kw={"autocomplete": "off"})
-    lang = SelectField("Language", render_kw={"autocomplete": "off"})
-    url = _line("Web page", "url", autocomplete="url", kind="url")
+    lastname = _line(
+        _("Last name"), "lastname", autocomplete="family-name", needed=_("Enter your last name.")
+    )
+    email = _line(
+        _("Email address"), "email", autocomplete="email", needed=_("Enter your email address."), kind="email"
+    )
+    idnumber = _line(_("ID number"), "idnumber")
+    phone1 = _line(_("Phone"), "phone1", autocomplete="tel", kind="tel")
+    phone2 = _line(_("Mobile phone"), "phone2", autocomplete="tel", kind="tel")
+    address = _line(_("Address"), "address", autocomplete="street-address")
+    city = _line(_("City or town"), "city", autocomplete="address-level2")
+    country = SelectField(_("Country"), render_kw={"autocomplete": "country"})
+    institution = _line(_("Institution"), "institution", autocomplete="organization")
+    department = _line(_("Department"), "department")
+    timezone = SelectField(_("Time zone"), render_kw={"autocomplete": "off"})
+    lang = SelectField(_("Language"), render_kw={"autocomplete": "off"})
+    url = _line(_("Web page"), "url", autocomplete="url", kind="url")
     description = TextAreaField(
-        "About you",
+        _("About you"),
         [_at_most(LONGEST_DESCRIPTION)],
-        filters=[_trimmed],
-        description="Plain text. Others may read it.",
+        filters=[trimmed],
+        description=_("Plain text. Others may read it."),
         render_kw={"autocomplete": "off", "rows": "6"},
     )
-    imagealt = _line("What your picture shows", "imagealt")
-    middlename = _line("Middle name", "middlename", autocomplete="additional-name")
-    alternatename = _line("Alternate name", "alternatename", autocomplete="nickname")
-    firstnamephonetic = _line("First name, as it sounds", "firstnamephonetic")
-    lastnamephonetic = _line("Last name, as it sounds", "lastnamephonetic")
-    skype = _line("Skype", "skype")
-    icq = _line("ICQ", "icq")
-    yahoo = _line("Yahoo", "yahoo")
-    aim = _line("AIM", "aim")
-    msn = _line("MSN", "msn")
-    emailstop = _choice("Emails of this site", "Send me emails", "Send me none")
-    mailformat = _choice("Emails are", "Plain text", "HTML")
+    imagealt = _line(_("What your picture shows"), "imagealt")
+    middlename = _line(_("Middle name"), "middlename", autocomplete="additional-name")
+    alternatename = _line(_("Alternate name"), "alternatename", autocomplete="nickname")
+    firstnamephonetic = _line(_("First name, as it sounds"), "firstnamephonetic")
+    lastnamephonetic = _line(_("Last name, as it sounds"), "lastnamephonetic")
+    skype = _line(_("Skype"), "skype")
+    icq = _line(_("ICQ"), "icq")
+    yahoo = _line(_("Yahoo"), "yahoo")
+    aim = _line(_("AIM"), "aim")
+    msn = _line(_("MSN"), "msn")
+    emailstop = _choice(_("Emails of this site"), _("Send me emails"), _("Send me none"))
+    mailformat = _choice(_("Emails are"), _("Plain text"), _("HTML"))
     maildigest = _choice(
-        "Forum emails come", "Each by itself", "Once a day, complete", "Once a day, subjects"
+        _("Forum emails come"),
+        _("Each by itself"),
+        _("Once a day, complete"),
+        _("Once a day, subjects"),
     )
-    maildisplay = _choice("Your email address is seen by", "Nobody", "Everybody", "Members of your courses")
-    autosubscribe = _choice("Forums you post in", "Do not subscribe me", "Subscribe me")
-    trackforums = _choice("Posts you have not read", "Are not marked", "Are marked")
+    maildisplay = _choice(
+        _("Your email address is seen by"), _("Nobody"), _("Everybody"), _("Members of your courses")
+    )
+    autosubscribe = _choice(_("Forums you post in"), _("Do not subscribe me"), _("Subscribe me"))
+    trackforums = _choice(_("Posts you have not read"), _("Are not marked"), _("Are marked"))
 
 
 PICTURE = ("picture", "remove_picture")
@@ -142,8 +156,8 @@ FIELDS = tuple(field.name for field in ProfileForm() if field.name not in PICTUR
 
 GROUPS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("", FIELDS[: FIELDS.index("imagealt")]),
-    ("More about you", FIELDS[FIELDS.index("imagealt") : FIELDS.index("emailstop")]),
-    ("Emails and forums", FIELDS[FIELDS.index("emailstop") :]),
+    (_("More about you"), FIELDS[FIELDS.index("imagealt") : FIELDS.index("emailstop")]),
+    (_("Emails and forums"), FIELDS[FIELDS.index("emailstop") :]),
 )
 """The fields under their headings; those without one come first, the others are folded away."""
 MAIN = GROUPS[0][1]
@@ -176,7 +190,7 @@ class Profile:
         """The name of the server that keeps the account; None for a local account."""
         if not self.is_connect:
             return None
-        return "the server of your account" if self.keeper is None else self.keeper.server_name
+        return _("the server of your account") if self.keeper is None else self.keeper.server_name
 
 
 def read_profile(session: Session, context: Context, account: AccountView) -> Profile:
@@ -225,7 +239,7 @@ def shown_fields(columns: ColumnMap) -> tuple[str, ...]:
 
 
 def profile_form(
-    profile: Profile, sent: Any = None, *, by_admin: bool, allowed: frozenset[str] | None
+    profile: Profile, sent: Any = None, *, words: Words, by_admin: bool, allowed: frozenset[str] | None
 ) -> ProfileForm:
     """The form of what may be changed, filled with what is stored, or with what was `sent`.
 
@@ -235,10 +249,10 @@ def profile_form(
     """
     asked = [] if profile.owns_custom else profile.custom
     custom = {custom_fields.form_name(each): each for each in asked}
-    made = {name: custom_fields.form_field(each, [_trimmed]) for name, each in custom.items()}
+    made = {name: custom_fields.form_field(each, [trimmed]) for name, each in custom.items()}
     there = {name: _typed(profile, each) for name, each in custom.items()}
     kind: type[ProfileForm] = type("ProfileFormOfThisSite", (ProfileForm,), made)
-    form = kind(sent, data={**profile.stored, **there})
+    form = kind(sent, data={**profile.stored, **there}, meta=in_words(words))
     for name in set(FIELDS) - set(_editable(profile, by_admin=by_admin, allowed=allowed)):
         del form[name]
     is_picture_allowed = allowed is None or "picture" in allowed
@@ -246,7 +260,7 @@ def profile_form(
         del form["picture"], form["remove_picture"]
     elif not profile.picture:
         del form["remove_picture"]
-    _fill_lists(form, {**profile.stored, **there})
+    _fill_lists(form, {**profile.stored, **there}, words)
     return form
 
 
@@ -274,16 +288,16 @@ def custom_changes_of(profile: Profile, form: ProfileForm) -> dict[str, str]:
     }
 
 
-def custom_labelled(profile: Profile) -> list[tuple[str, str]]:
+def custom_labelled(profile: Profile, words: Words) -> list[tuple[str, str]]:
     """The custom fields in which the account has something, with labels and values in words."""
     return [
-        (each.name, custom_fields.shown(each, profile.custom_values[each.shortname]))
+        (each.name, custom_fields.shown(each, profile.custom_values[each.shortname], words))
         for each in profile.custom
         if each.shortname in profile.custom_values
     ]
 
 
-def shown_jobs(session: Session, jobs: Sequence[JobView]) -> list[tuple[str, str, str]]:
+def shown_jobs(session: Session, jobs: Sequence[JobView], words: Words) -> list[tuple[str, str, str]]:
     """Job assignments in words: what, where, and since and until when."""
     places: dict[str, dict[int, str]] = {}
     for hierarchy in (POSITIONS, ORGANISATIONS):
@@ -294,16 +308,16 @@ def shown_jobs(session: Session, jobs: Sequence[JobView]) -> list[tuple[str, str
         (
             job.fullname or job.shortname or job.idnumber,
             ", ".join(names[id_] for word, names in places.items() if (id_ := getattr(job, word)) in names),
-            _span(job),
+            _span(job, words),
         )
         for job in jobs
     ]
 
 
-def labelled(profile: Profile) -> list[tuple[str, str, str]]:
+def labelled(profile: Profile, words: Words) -> list[tuple[str, str, str]]:
     """Names, labels, and values as lists call them; what few people have is left out where it is empty."""
     form = ProfileForm(data=profile.stored)
-    _fill_lists(form, profile.stored)
+    _fill_lists(form, profile.stored, words)
     return [
         (name, form[name].label.text, _shown(form[name], profile.stored[name]))
         for name in profile.stored
@@ -321,9 +335,13 @@ def _editable(profile: Profile, *, by_admin: bool, allowed: frozenset[str] | Non
     ]
 
 
-def _span(job: JobView) -> str:
-    start, end = custom_fields.day(job.startdate), custom_fields.day(job.enddate)
-    return " ".join(text for text in (start and f"from {start}", end and f"until {end}") if text)
+def _span(job: JobView, words: Words) -> str:
+    start, end = words.day(job.startdate), words.day(job.enddate)
+    if job.startdate is not None and job.enddate is not None:
+        return _("from ${start} until ${end}", start=start, end=end)
+    if job.startdate is not None:
+        return _("from ${start}", start=start)
+    return "" if job.enddate is None else _("until ${end}", end=end)
 
 
 def _typed(profile: Profile, field: FieldView) -> str:
@@ -334,11 +352,11 @@ def _shown(field: Field, value: str) -> str:
     choices = getattr(field, "iter_choices", None)
     if choices is None:
         return value
-    return next((str(choice.label) for choice in choices() if choice.value == value), value)
+    return next((choice.label for choice in choices() if choice.value == value), value)
 
 
-def _fill_lists(form: ProfileForm, stored: Mapping[str, str]) -> None:
-    for name, choices in (("country", _countries()), ("timezone", _timezones()), ("lang", _languages())):
+def _fill_lists(form: ProfileForm, stored: Mapping[str, str], words: Words) -> None:
+    for name, choices in (("country", _countries(words)), ("timezone", _timezones()), ("lang", _languages())):
         if name in form:
             form[name].choices = choices
     for field in form:
@@ -349,8 +367,12 @@ def _fill_lists(form: ProfileForm, stored: Mapping[str, str]) -> None:
                 field.choices = [*listed, SelectChoice(value)]
 
 
-def _countries() -> list[SelectChoice]:
-    return [SelectChoice("", "Not chosen"), *(SelectChoice(code, name) for code, name in COUNTRIES)]
+def _countries(words: Words) -> list[SelectChoice]:
+    named = sorted(
+        ((words.country(code, name), code) for code, name in COUNTRIES),
+        key=lambda country: unicodedata.normalize("NFKD", country[0]).casefold(),
+    )
+    return [SelectChoice("", _("Not chosen")), *(SelectChoice(code, name) for name, code in named)]
 
 
 def _languages() -> list[SelectChoice]:
@@ -365,7 +387,7 @@ def _zones() -> tuple[str, ...]:
 
 def _timezones() -> list[SelectChoice]:
     return [
-        SelectChoice(SITE_TIMEZONE, "As this site"),
+        SelectChoice(SITE_TIMEZONE, _("As this site")),
         SelectChoice("UTC"),
         *(SelectChoice(zone, zone.replace("_", " "), optgroup=zone.split("/")[0]) for zone in _zones()),
     ]

@@ -23,8 +23,10 @@ from tconnect_pyramid.security.form_tokens import form_token
 from tconnect_pyramid.security.signins import current_sign_in, ensure_signed_in
 from tconnect_pyramid.server.signin import profile_return_url
 from tconnect_pyramid.sessions import SignedIn
+from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views import plain
 from tconnect_pyramid.views.custom_fields import form_name
+from tconnect_pyramid.views.policy import forms_lead_to
 from tconnect_pyramid.views.profile_form import (
     GROUPS,
     Profile,
@@ -39,7 +41,9 @@ from tconnect_pyramid.views.profile_form import (
 from tconnect_pyramid.wiring import profile_fields
 
 PICTURE_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
-NOT_STORED = "The accounts of this site could not take it. Perhaps somebody else has the same, such as an email address."
+NOT_STORED = _(
+    "The accounts of this site could not take it. Perhaps somebody else has the same, such as an email address."
+)
 
 
 def user_edit(request: Request) -> Response:
@@ -111,7 +115,7 @@ def picture_path(request: Request, profile: Profile) -> str | None:
 def picture(request: Request) -> Response:
     """A file of somebody's picture (`f1`, `f2` or `f3`), for people who are signed in here."""
     if current_sign_in(request) is None and request.authenticated_userid is None:
-        return plain.message(request, 403, "Not allowed", "Log in to see the pictures of people.")
+        return plain.message(request, 403, _("Not allowed"), _("Log in to see the pictures of people."))
     key = as_id(request.matchdict["key"])
     context = request.tconnect
     with context.reading() as session:
@@ -120,7 +124,7 @@ def picture(request: Request) -> Response:
         content = files.get(f"{request.matchdict['name']}.{ending}")
         if content is not None:
             return Response(body=content, content_type=kind)
-    return plain.message(request, 404, "Page not found", "There is no picture at this address.")
+    return plain.message(request, 404, _("Page not found"), _("There is no picture at this address."))
 
 
 def _edit(request: Request, who: SignedIn) -> Response:
@@ -129,7 +133,7 @@ def _edit(request: Request, who: SignedIn) -> Response:
     key = canonical_int(asked) if asked else who.account.key
     is_admin = who.account.admin
     if key != who.account.key and not is_admin:
-        return plain.message(request, 403, "Not allowed", "You may edit your own profile only.")
+        return plain.message(request, 403, _("Not allowed"), _("You may edit your own profile only."))
     with context.reading() as session:
         account = None if key is None else context.accounts.view(session, key)
         if account is None or account.deleted:
@@ -138,7 +142,9 @@ def _edit(request: Request, who: SignedIn) -> Response:
         client = request.GET.get("returnto", "").removeprefix(editing.RETURN_TO)
         back = profile_return_url(session, context, client, account.key)
     sent = request.POST if request.method == "POST" else None
-    form = profile_form(profile, sent, by_admin=is_admin, allowed=profile_fields(request))
+    form = profile_form(
+        profile, sent, words=request.tconnect_words, by_admin=is_admin, allowed=profile_fields(request)
+    )
     refused = None
     if request.method == "POST" and form.validate():
         refused = _save(request, who, profile, form)
@@ -169,14 +175,14 @@ def _save(request: Request, who: SignedIn, profile: Profile, form: ProfileForm) 
                 people.remove_picture(session, context, key, actor=actor)
     except InvalidInput as error:
         names = {each.shortname: form_name(each) for each in profile.custom if each.shortname in custom}
-        said = str(error).removeprefix(f"{error.field}: ")
+        said: str = request.tconnect_words.said(error.text).removeprefix(f"{error.field}: ")
         # A custom field may be called like one of ours; of the two, the one that was changed is meant.
         name = error.field if error.field in changes else names.get(error.field, error.field)
         if name not in form:
             return said
         form[name].errors = [said[:1].upper() + said[1:]]
     except Conflict as error:
-        return str(error)
+        return error.text
     except IntegrityError:
         return NOT_STORED
     return None
@@ -199,13 +205,21 @@ def _page(
     refused: str | None,
 ) -> Response:
     is_own = profile.account.key == who.account.key
+    if back is not None:
+        forms_lead_to(request, back)
     values: dict[str, Any] = {
-        "title": "Edit your profile" if is_own else f"Edit the profile of {profile.account.fullname}",
+        "title": _("Edit your profile")
+        if is_own
+        else _("Edit the profile of ${name}", name=profile.account.fullname),
         "form": form,
         "groups": [(title, [name for name in names if name in form]) for title, names in _groups(profile)],
         "owned": [
-            *((label, value) for name, label, value in labelled(profile) if name in profile.owned),
-            *(custom_labelled(profile) if profile.owns_custom else ()),
+            *(
+                (label, value)
+                for name, label, value in labelled(profile, request.tconnect_words)
+                if name in profile.owned
+            ),
+            *(custom_labelled(profile, request.tconnect_words) if profile.owns_custom else ()),
         ],
         "picture": picture_path(request, profile),
         "profile": profile,
@@ -221,7 +235,7 @@ def _page(
 def _groups(profile: Profile) -> list[tuple[str, list[str]]]:
     return [
         *((title, list(names)) for title, names in GROUPS),
-        ("Further details", [form_name(each) for each in profile.custom]),
+        (_("Further details"), [form_name(each) for each in profile.custom]),
     ]
 
 
@@ -232,4 +246,4 @@ def _after(request: Request, who: SignedIn, profile: Profile, notice: str) -> st
 
 
 def _nobody(request: Request) -> Response:
-    return plain.message(request, 404, "Page not found", "There is no profile at this address.")
+    return plain.message(request, 404, _("Page not found"), _("There is no profile at this address."))

@@ -1,6 +1,7 @@
 """Sentences, times and numbers of a page in the language of whoever reads it.
 
-The templates of the add-on get `_`, `_n` and `_html` for sentences and `when`, `day` and `number` for values. A
+The templates of the add-on get `_`, `_n` and `_html` for sentences that stand in them, `said` for
+those they are given, and `when`, `day` and `number` for values. A
 host's own templates get nothing of it.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_time
 from babel.numbers import format_decimal
 from markupsafe import Markup, escape
 from pyramid.config import Configurator
@@ -55,10 +56,14 @@ class Words:
             return fill(self._found(template.template), template.values, self._shown)
         return self.count(template.template, template.many, template.number, **template.values)
 
+    def said(self, value: str) -> str:
+        """A text of ours in the reader's language; anything else, such as what people have typed, as it is."""
+        return self.say(value) if isinstance(value, Text) else str(value)
+
     def count(self, one: str, many: str, number: int, /, **values: object) -> str:
         """One of two sentences, for one thing or for any other number of them; `${number}` is that number."""
         found = self._localizer.pluralize(one, many, number, domain=DOMAIN)
-        return fill(found, {"number": number, **values}, self._shown)
+        return fill(found, {**values, "number": self.number(number)}, self._shown)
 
     def html(self, template: str, /, **values: object) -> Markup:
         """A sentence with markup in it; the values are escaped unless they are markup themselves."""
@@ -75,13 +80,21 @@ class Words:
         """
         if seconds is None:
             return "–"
+        machine = _moment(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Markup('<time datetime="{}">{}</time>').format(machine, self.moment(seconds))
+
+    def moment(self, seconds: int) -> str:
+        """A moment (Unix seconds) as text, in UTC."""
         moment = _moment(seconds)
-        shown = f"{format_datetime(moment, 'medium', locale=self.locale)} UTC"
-        return Markup('<time datetime="{}">{}</time>').format(moment.strftime("%Y-%m-%dT%H:%M:%SZ"), shown)
+        return f"{self.day(seconds)}, {format_time(moment, 'short', locale=self.locale)} UTC"
 
     def day(self, seconds: int | None) -> str:
         """The day of a moment (Unix seconds, UTC); a dash for none."""
         return "–" if seconds is None else str(format_date(_moment(seconds), "medium", locale=self.locale))
+
+    def country(self, code: str, name: str) -> str:
+        """What the country with a code is called; `name` where the language has no word for it."""
+        return str(self.locale.territories.get(code, name))
 
     def _found(self, template: str) -> str:
         # An empty one would find the head of the catalogue.
@@ -91,9 +104,8 @@ class Words:
         return str(self._value(value))
 
     def _value(self, value: object) -> object:
-        if isinstance(value, Text):
-            return self.say(value)
-        return self.number(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        # Numbers are left as they are: most of them are ids. Those that count something come by `count`.
+        return self.say(value) if isinstance(value, Text) else value
 
 
 def _give_to_template(event: BeforeRender) -> None:
@@ -103,6 +115,7 @@ def _give_to_template(event: BeforeRender) -> None:
     words: Words = request.tconnect_words
     given: Mapping[str, object] = {
         "_": words.say,
+        "said": words.said,
         "_n": words.count,
         "_html": words.html,
         "when": words.when,

@@ -317,8 +317,8 @@ def test_custom_fields_are_asked_for_and_shown(browser, context, ada, custom):
     said = text(page)
     for shown in (
         "My driver Yes",
-        "My hired 2024-05-31",
-        "My seen 2024-05-31 10:30 UTC",
+        "My hired 31 May 2024",
+        "My seen 31 May 2024, 10:30 UTC",
         "My bio One Two <3",
     ):
         assert shown in said
@@ -373,7 +373,7 @@ def test_jobs_are_shown_on_the_profile(browser, context, ada):
     log_in(browser)
 
     said = text(browser.get("/profile"))
-    assert "First job Analyst; from 2024-05-31" in said
+    assert "First job Analyst; from 31 May 2024" in said
     assert "J2" in said
 
 

@@ -195,7 +195,7 @@ def delete(kept: Kept, request: Request) -> Response:
             with context.unit() as session:
                 delete_audience(session, context, found.id, kept=kept, actor=actor(request))
         except TConnectError as error:
-            refused = request.tconnect_words.say(error.text)
+            refused = request.tconnect_words.said(error.text)
         else:
             return go(request, path(request, f"{kept.word}s"), _("${name} is deleted.", name=found.name))
     return ask(
