@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid.errors import Conflict, InvalidInput
 from tconnect_pyramid.models import Option
-from tconnect_pyramid.settings import OPTIONS, Settings, format_option, parse_option
+from tconnect_pyramid.settings import OPTIONS, Guard, Settings, format_option, parse_option
 from tconnect_pyramid.texts import text as _
 
 WAYS_IN = ("auth.manual", "client.enabled")
@@ -35,6 +35,9 @@ class Options:
     client_sync_organisations: bool
     client_sync_idnumber: bool
     client_plugin_services: bool
+    guard_people: Guard
+    guard_members: Guard
+    guard_items: Guard
     auth_manual: bool
     auth_order: tuple[str, ...]
     session_timeout: int

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from tconnect_pyramid.errors import ConfigurationProblem, InvalidInput, NotFound
+from tconnect_pyramid.texts import Text, plural
+from tconnect_pyramid.texts import text as _
 
 PREFIX = "tconnect."
 
@@ -44,9 +46,16 @@ class Kind:
     parse: Callable[[str], object]
 
 
+class Guard(NamedTuple):
+    """A sync is held that removes more than `number` and more than `share` percent of what came from the server."""
+
+    number: int
+    share: int
+
+
 def _text(text: str) -> str:
     if len(text) > LONGEST_NAME:
-        raise ValueError(f"{len(text)} characters")
+        raise ValueError(plural("${number} character", "${number} characters", len(text)))
     return text
 
 
@@ -76,7 +85,8 @@ def _number(unit: str, least: int, most: int, example: int) -> Kind:
             raise ValueError(str(number))
         return number
 
-    return Kind(f"a number of {unit} from {least} to {most}", str(example), parse)
+    expected = _("a number of ${unit} from ${least} to ${most}", unit=unit, least=str(least), most=str(most))
+    return Kind(expected, str(example), parse)
 
 
 def _choice(*values: str) -> Kind:
@@ -85,7 +95,7 @@ def _choice(*values: str) -> Kind:
             raise ValueError(_quoted(text))
         return text
 
-    return Kind(f"one of {', '.join(values)}", values[0], parse)
+    return Kind(_("one of ${values}", values=", ".join(values)), values[0], parse)
 
 
 def _server_id(text: str) -> int | None:
@@ -94,6 +104,13 @@ def _server_id(text: str) -> int | None:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
+
+
+def _guard(text: str) -> Guard:
+    found = re.fullmatch(r"(\d{1,9})\s+(\d{1,3})", text, re.ASCII)
+    if found is None or int(found[2]) > 100:  # noqa: PLR2004 - percent
+        raise ValueError(_quoted(text))
+    return Guard(int(found[1]), int(found[2]))
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -109,23 +126,25 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 def _site_url(text: str) -> str:
     # First of all, because the other refusals show the address, and this one may have a password in it.
     if re.match(r"[^/]*//[^/]*@", text):
-        raise ValueError("an address with a user name in it")
+        raise ValueError(_("an address with a user name in it"))
     # urlsplit drops tabs and line ends and lets other odd characters through.
     if not re.fullmatch(r"[!-~]+", text) or "\\" in text:
-        raise ValueError(f"{_quoted(text)}, which has characters that no address has")
+        raise ValueError(_("${found}, which has characters that no address has", found=_quoted(text)))
     if len(text) > LONGEST_NAME:
-        raise ValueError(f"{len(text)} characters, more than {LONGEST_NAME}")
+        raise ValueError(_("${length} characters, more than ${limit}", length=len(text), limit=LONGEST_NAME))
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"{_quoted(text)} ({error})") from None
+        raise ValueError(_("${found} (${error})", found=_quoted(text), error=str(error))) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(_quoted(text))
     if "?" in text or "#" in text:
-        raise ValueError(f"{_quoted(text)}, which has a query or a fragment")
+        raise ValueError(_("${found}, which has a query or a fragment", found=_quoted(text)))
     if not _HOST.fullmatch(parts.hostname):
-        raise ValueError(f"the host {_quoted(parts.hostname)}, which a Totara site would not accept")
+        raise ValueError(
+            _("the host ${host}, which a Totara site would not accept", host=_quoted(parts.hostname))
+        )
     netloc = parts.hostname if port is None else f"{parts.hostname}:{port}"
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"
 
@@ -140,14 +159,15 @@ def _secret_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
-TEXT = Kind(f"text of at most {LONGEST_NAME} characters", "Example learning", _text)
-FILE = Kind("the path of a file, or nothing", "/etc/ssl/certs/our-own-ca.pem", _optional_text)
-BOOLEAN = Kind("true or false", "true", _boolean)
-WORDS = Kind("names with spaces between them", "admin support", _words)
-SERVER_ID = Kind("the id of a server, or none", "1", _server_id)
-NETWORKS = Kind("networks with spaces between them", "10.0.0.0/8 fd00::/8", _networks)
+TEXT = Kind(_("text of at most ${limit} characters", limit=LONGEST_NAME), "Example learning", _text)
+FILE = Kind(_("the path of a file, or nothing"), "/etc/ssl/certs/our-own-ca.pem", _optional_text)
+BOOLEAN = Kind(_("true or false"), "true", _boolean)
+WORDS = Kind(_("names with spaces between them"), "admin support", _words)
+SERVER_ID = Kind(_("the id of a server, or none"), "1", _server_id)
+GUARD = Kind(_("a number and a percentage, as in 20 5"), "20 5", _guard)
+NETWORKS = Kind(_("networks with spaces between them"), "10.0.0.0/8 fd00::/8", _networks)
 SITE_URL = Kind(
-    "an http or https address with an ASCII host name and without user name, query and fragment",
+    _("an http or https address with an ASCII host name and without user name, query and fragment"),
     "https://learn.example.org",
     _site_url,
 )
@@ -156,6 +176,12 @@ SECRET_KEYS = Kind(
     "${TCONNECT_SECRET_KEY}",
     _secret_keys,
 )
+
+
+def found_instead(error: ValueError) -> str:
+    """What was found, as the error of a `Kind.parse` says it: a `Text` where it is a sentence of ours."""
+    found = error.args[0] if error.args else ""
+    return found if isinstance(found, str) else str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,185 +204,233 @@ SETTINGS: tuple[Setting, ...] = (
         "site_url",
         SITE_URL,
         None,
-        "The address of this site as its peers and its visitors write it, with the path the site lies under. "
-        "Peers know the site by it: it cannot simply be changed once a peer is connected.",
+        _(
+            "The address of this site as its peers and its visitors write it, with the path the site lies under. "
+            "Peers know the site by it: it cannot simply be changed once a peer is connected."
+        ),
         required=True,
     ),
     Setting(
         "site_name",
         TEXT,
         None,
-        "The name of this site, shown to people and sent to peers. Without it, the host of the address.",
+        _("The name of this site, shown to people and sent to peers. Without it, the host of the address."),
     ),
     Setting(
         "secret_keys",
         SECRET_KEYS,
         None,
-        "Keys that secrets in the database are encrypted with and cookies are signed with. To change them, put a "
-        "new one first and leave the old one behind it. "
-        'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"',
+        _(
+            "Keys that secrets in the database are encrypted with and cookies are signed with. To change them, put a "
+            "new one first and leave the old one behind it. "
+            'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
+        ),
         required=True,
     ),
     Setting(
         "development",
         BOOLEAN,
         False,
-        "Permits keys that are placeholders. Never true on a site that real people use.",
+        _("Permits keys that are placeholders. Never true on a site that real people use."),
     ),
     Setting(
         "request_timeout",
-        _number("seconds", 60, 3600, 600),
+        _number(_("seconds"), 60, 3600, 600),
         600,
-        "How long somebody may take between pressing the sign-in button and coming back signed in.",
+        _("How long somebody may take between pressing the sign-in button and coming back signed in."),
     ),
     Setting(
         "network.private",
         NETWORKS,
         (),
-        "Private networks in which peers may lie. All other addresses that are not public are refused, so that "
-        "nobody can make this site call its own surroundings.",
+        _(
+            "Private networks in which peers may lie. All other addresses that are not public are refused, so that "
+            "nobody can make this site call its own surroundings."
+        ),
     ),
     Setting(
         "network.allow_http",
         BOOLEAN,
         False,
-        "Permits peers without https. Secrets and people then cross the network in the clear.",
+        _("Permits peers without https. Secrets and people then cross the network in the clear."),
     ),
     Setting(
         "network.ca_file",
         FILE,
         None,
-        "Certificate authorities (PEM) by which peers are recognised, besides the system's.",
+        _("Certificate authorities (PEM) by which peers are recognised, besides the system's."),
     ),
     Setting(
         "client.type",
         _choice("lms", "social"),
         "lms",
-        "What this site says it is when it is a client. With lms, collections become audiences; with social, "
-        "groups.",
+        _(
+            "What this site says it is when it is a client. With lms, collections become audiences; with social, "
+            "groups."
+        ),
     ),
     Setting(
         "server.enabled",
         BOOLEAN,
         False,
-        "This site is a server: other sites may sign people in through it.",
+        _("This site is a server: other sites may sign people in through it."),
         option=True,
     ),
     Setting(
         "server.sync_passwords",
         BOOLEAN,
         False,
-        "Send the hashes of passwords to client sites.",
+        _("Send the hashes of passwords to client sites."),
         option=True,
     ),
     Setting(
         "client.enabled",
         BOOLEAN,
         False,
-        "This site is a client: people may sign in to it through the servers it is connected to.",
+        _("This site is a client: people may sign in to it through the servers it is connected to."),
         option=True,
     ),
     Setting(
         "client.auto_sign_in",
         SERVER_ID,
         None,
-        "The id of the server that people are sent to at once when they come to the login page; "
-        "`tconnect client server list` shows it. `/login?nosso=1` shows that page all the same.",
+        _(
+            "The id of the server that people are sent to at once when they come to the login page; "
+            "`tconnect client server list` shows it. `/login?nosso=1` shows that page all the same."
+        ),
         option=True,
     ),
     Setting(
         "client.migrate_accounts",
         BOOLEAN,
         False,
-        "A person without an account here takes over the local account that matches by "
-        "`client.account_mapping`. That field must be one that nobody can choose freely on the server, or "
-        "somebody could take over another person's account.",
+        _(
+            "A person without an account here takes over the local account that matches by "
+            "`client.account_mapping`. That field must be one that nobody can choose freely on the server, or "
+            "somebody could take over another person's account."
+        ),
         option=True,
     ),
     Setting(
         "client.account_mapping",
         _choice("username", "email", "idnumber", "uniqueid"),
         "username",
-        "The field by which a local account is recognised when accounts are migrated; `uniqueid` is the "
-        "`tc_…` username of an account that came from the same server before.",
+        _(
+            "The field by which a local account is recognised when accounts are migrated; `uniqueid` is the "
+            "`tc_…` username of an account that came from the same server before."
+        ),
         option=True,
     ),
     Setting(
         "client.removed_person",
         _choice("keep", "suspend", "delete"),
         "suspend",
-        "What becomes of the account of a person whom the server no longer lists, for example because they "
-        "left the audience that the client is restricted to. Who is deleted on the server is always deleted.",
+        _(
+            "What becomes of the account of a person whom the server no longer lists, for example because they "
+            "left the audience that the client is restricted to. Who is deleted on the server is always deleted."
+        ),
         option=True,
     ),
     Setting(
         "client.protected_accounts",
         WORDS,
         (),
-        "Usernames of local accounts that no sync and no sign-in of a peer may take over, suspend or delete.",
+        _(
+            "Usernames of local accounts that no sync and no sign-in of a peer may take over, suspend or delete."
+        ),
         option=True,
     ),
     Setting(
         "client.sync_profile_fields",
         BOOLEAN,
         True,
-        "Keep custom profile fields as the server sends them. With false, nothing of them is touched.",
+        _("Keep custom profile fields as the server sends them. With false, nothing of them is touched."),
         option=True,
     ),
     Setting(
         "client.sync_jobs",
         BOOLEAN,
         True,
-        "Keep job assignments as the server sends them. With false, nothing of them is touched.",
+        _("Keep job assignments as the server sends them. With false, nothing of them is touched."),
         option=True,
     ),
     Setting(
         "client.sync_positions",
         BOOLEAN,
         True,
-        "Keep positions as the server sends them. With false, nothing of them is touched.",
+        _("Keep positions as the server sends them. With false, nothing of them is touched."),
         option=True,
     ),
     Setting(
         "client.sync_organisations",
         BOOLEAN,
         True,
-        "Keep organisations as the server sends them. With false, nothing of them is touched.",
+        _("Keep organisations as the server sends them. With false, nothing of them is touched."),
         option=True,
     ),
     Setting(
         "client.sync_idnumber",
         BOOLEAN,
         False,
-        "Copy people's ID numbers too. Without it an ID number is this site's own.",
+        _("Copy people's ID numbers too. Without it an ID number is this site's own."),
         option=True,
     ),
     Setting(
         "client.plugin_services",
         BOOLEAN,
         False,
-        "Let servers call the services that plugins of this site offer.",
+        _("Let servers call the services that plugins of this site offer."),
+        option=True,
+    ),
+    Setting(
+        "guard.people",
+        GUARD,
+        Guard(20, 5),
+        _(
+            "A synchronisation that would suspend or delete more people than this number, and more than this percentage "
+            "of those who came from the server, is held until an administrator approves it."
+        ),
+        option=True,
+    ),
+    Setting(
+        "guard.members",
+        GUARD,
+        Guard(200, 25),
+        _(
+            "A synchronisation that would end more memberships than this number, and more than this percentage of those "
+            "in the audiences, courses or groups that came from the server, is held until an administrator approves it."
+        ),
+        option=True,
+    ),
+    Setting(
+        "guard.items",
+        GUARD,
+        Guard(20, 10),
+        _(
+            "A synchronisation that would delete more positions, or organisations, than this number, and more than this "
+            "percentage of those that came from the server, is held until an administrator approves it."
+        ),
         option=True,
     ),
     Setting(
         "auth.manual",
         BOOLEAN,
         True,
-        "People may log in with a password that is kept here.",
+        _("People may log in with a password that is kept here."),
         option=True,
     ),
     Setting(
         "auth.order",
         WORDS,
         ("manual", "connect"),
-        "The order in which the login page offers the ways to log in.",
+        _("The order in which the login page offers the ways to log in."),
         option=True,
     ),
     Setting(
         "session.timeout",
-        _number("seconds", 60, 31_536_000, 7200),
+        _number(_("seconds"), 60, 31_536_000, 7200),
         7200,
-        "A sign-in ends after this time without any request.",
+        _("A sign-in ends after this time without any request."),
         option=True,
     ),
 )
@@ -451,12 +525,14 @@ def parse_option(name: str, text: str) -> object:
     setting = OPTIONS.get(name)
     if setting is None:
         if any(name == each.name for each in SETTINGS):
-            raise NotFound(f"{name} is set in the ini file only, as {PREFIX}{name}")
-        raise NotFound(f"there is no option {name}{_did_you_mean(name, OPTIONS)}")
+            raise NotFound(_("${name} is set in the ini file only, as tconnect.${name}", name=name))
+        raise NotFound(_("there is no option ${name}${guess}", name=name, guess=_did_you_mean(name, OPTIONS)))
     try:
         return setting.type.parse(text.strip())
     except ValueError as error:
-        raise InvalidInput(name, f"{name}: {_refusal(setting, error)}") from None
+        raise InvalidInput(
+            name, _("${name}: ${problem}", name=name, problem=_refusal(setting, error))
+        ) from None
 
 
 def format_option(value: object) -> str:
@@ -505,9 +581,14 @@ def _as_text(value: object) -> str:
     return value
 
 
-def _refusal(setting: Setting, error: ValueError) -> str:
+def _refusal(setting: Setting, error: ValueError) -> Text:
     kind = setting.type
-    return f"expected {kind.expected}, found {error}; write for example {kind.example}"
+    return _(
+        "expected ${expected}, found ${found}; write for example ${example}",
+        expected=kind.expected,
+        found=found_instead(error),
+        example=kind.example,
+    )
 
 
 def _placeholders(values: Mapping[str, Any]) -> list[str]:
@@ -523,12 +604,12 @@ def _placeholders(values: Mapping[str, Any]) -> list[str]:
 
 def _did_you_mean(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return _(" (did you mean ${name}?)", name=near[0]) if near else ""
 
 
 def _quoted(text: str) -> str:
     shown = text if len(text) <= 60 else f"{text[:60]}…"  # noqa: PLR2004 - enough to recognise it
-    return repr(shown) if text else "nothing"
+    return repr(shown) if text else _("nothing")
 
 
 def _table(settings: Iterable[Setting], prefix: str) -> list[str]:

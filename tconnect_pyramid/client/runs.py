@@ -8,14 +8,15 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS
+from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS, approved_by
 from tconnect_pyramid.client.sync.history import HELD, REJECTED
-from tconnect_pyramid.client.sync.plan import REMOVALS, kind_of_line
+from tconnect_pyramid.client.sync.plan import kind_of_line
 from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.models import Approval, Run, RunLine, Server
+from tconnect_pyramid.texts import text as _
 
 COMMAND = "command"
 PAGE = "page"
@@ -48,7 +49,7 @@ def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
     with context.unit() as session:
         run = _held(session, run_id)
         if session.get(Server, run.server_id) is None:
-            raise Conflict(f"The server of run {run_id} is not connected any more.")
+            raise Conflict(_("The server of run ${run_id} is not connected any more.", run_id=str(run_id)))
         approved = _approve(session, run, context.clock() + APPROVAL_SECONDS)
         context.audit(session, actor, "run.approved", str(run_id), kind=run.kind, removals=approved)
         kind, server_id = run.kind, run.server_id
@@ -66,27 +67,24 @@ def reject_run(context: Context, run_id: int, *, actor: str) -> None:
 def _find(session: Session, run_id: int) -> Run:
     row = session.get(Run, run_id)
     if row is None:
-        raise NotFound(f"There is no run {run_id}; `tconnect client run list` shows them.")
+        raise NotFound(_("There is no run ${run_id}; `tconnect client run list` shows them.", run_id=str(run_id)))
     return row
 
 
 def _held(session: Session, run_id: int) -> Run:
     run = _find(session, run_id)
     if run.state != HELD:
-        raise Conflict(f"Run {run_id} waits for no decision: its state is {run.state}.")
+        raise Conflict(_("Run ${run_id} waits for no decision: its state is ${state}.", run_id=str(run_id), state=run.state))
     return run
 
 
 def _approve(session: Session, run: Run, expires: int) -> int:
-    lines = session.scalars(
-        select(RunLine)
-        .where(RunLine.run_id == run.id, RunLine.action.in_([str(action) for action in REMOVALS]))
-        .order_by(RunLine.id)
-    )
+    lines = session.scalars(select(RunLine).where(RunLine.run_id == run.id).order_by(RunLine.id))
     wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
     for line in lines:
-        if line.remote_id is not None:
-            wanted[kind_of_line(run.kind, line.subject), line.action].add(line.remote_id)
+        action = approved_by(run.kind, line.action, line.detail)
+        if action is not None and line.remote_id is not None:
+            wanted[kind_of_line(run.kind, line.subject), action].add(line.remote_id)
     for (kind, action), remote_ids in wanted.items():
         for some in in_batches(sorted(remote_ids)):
             # Approved before: the 24 hours begin anew.

@@ -31,6 +31,7 @@ from tconnect_pyramid.options import Options
 from tconnect_pyramid.peers import ServerPeer, server_peer
 from tconnect_pyramid.protocol import services
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
+from tconnect_pyramid.texts import text as _
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,11 @@ def run_sync(
     SyncBusy while another run works on the same server.
     """
     if kind not in _STEPS:
-        raise InvalidInput("kind", f"There is no sync of {kind!r}; there are {', '.join(KINDS)}.")
+        raise InvalidInput("kind", _("There is no sync of ${kind}; there are ${kinds}.", kind=repr(kind), kinds=', '.join(KINDS)))
     with context.reading() as session:
         row = session.get(Server, server_id)
         if row is None:
-            raise NotFound(f"There is no server with the id {server_id}.")
+            raise NotFound(_("There is no server with the id ${server_id}.", server_id=str(server_id)))
         idnumber = row.idnumber
         reason = why_not(session, context, kind, row)
     sync = _Sync(context, kind, server_id, idnumber, origin, time.monotonic())
@@ -210,18 +211,18 @@ class _Sync:
             row = session.get(Server, self.server_id)
             if row is None or row.state != "active":
                 raise Conflict(
-                    "The connection to this server is being ended; nothing is synchronised any more."
+                    _("The connection to this server is being ended; nothing is synchronised any more.")
                 )
             if not self.context.options(session).client_enabled:
                 raise Conflict(
-                    "The client role of this site is not enabled: run `tconnect client enable` first."
+                    _("The client role of this site is not enabled: run `tconnect client enable` first.")
                 )
             return server_peer(self.context.box, row)
 
     def _plan(self, peer: ServerPeer, incoming: object) -> tuple[Plan, str]:
         with self.context.reading() as session:
             plan = self.steps.plan(session, self.context, peer, incoming)
-            return plan, guard.objection(session, self.server_id, plan, self.context.clock())
+            return plan, guard.objection(session, self.context, self.server_id, plan)
 
     def _fail(self, run_id: int, message: str) -> RunReport:
         report = self._report(run_id, history.FAILED, message=message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ FRAMEWORK_KINDS: Mapping[str, str] = {POSITIONS: "position_frame", ORGANISATIONS
 
 SECRET_FIELDS = frozenset({"password"})
 UNTOLD_FIELDS = frozenset({"timemodified"})
+_MEMBERS = re.compile(r"members: \d+ added, (\d+) removed")
 LONGEST_VALUE = 80
 LONGEST_SUBJECT = 200
 
@@ -131,6 +133,17 @@ def kind_of_line(run_kind: str, subject: str) -> str:
     if run_kind in ITEM_KINDS:
         return FRAMEWORK_KINDS[run_kind] if first == FRAMEWORK else ITEM_KINDS[run_kind]
     return run_kind
+
+
+def members_told(added: int, removed: int) -> str:
+    """What becomes of the members of a collection, for a line of the run."""
+    return f"members: {added} added, {removed} removed"
+
+
+def members_removed(detail: str) -> int:
+    """How many members a collection loses by the line of a run with this detail."""
+    found = _MEMBERS.match(detail)
+    return int(found[1]) if found else 0
 
 
 def visible(text: str, limit: int = LONGEST_SUBJECT) -> str:

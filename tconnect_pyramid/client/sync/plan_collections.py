@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, Action, Change, Plan, visible
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, Action, Change, Plan, members_told, visible
 from tconnect_pyramid.client.sync.read import Sets
 from tconnect_pyramid.client.sync.report import COUNTED_MEMBERS
 from tconnect_pyramid.context import Context
@@ -192,7 +192,7 @@ class _Planner:
     ) -> None:
         values = {} if target is None else target.values
         if target is not None and (target.join or target.leave):
-            reason = f"members: {len(target.join)} added, {len(target.leave)} removed"
+            reason = members_told(len(target.join), len(target.leave))
         self.plan.changes.append(
             # The first word of the subject tells audiences from courses, whose ids are not.
             Change(action, kind, remote_id, None, f"{kind} {visible(name)}", values, before, reason)

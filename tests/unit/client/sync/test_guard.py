@@ -1,0 +1,231 @@
+"""What is held for its number and its share: people, members, items; and what an approval lets through."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+from support import lists
+from support.lists import cohort, course, framework, item, person, tombstone
+
+from tconnect_pyramid.client.runs import approve_run, show_run
+from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.errors import InvalidInput
+from tconnect_pyramid.models import AudienceMember, Link, Server
+from tconnect_pyramid.options import set_option
+from tconnect_pyramid.settings import Guard, parse_option
+
+PEOPLE = 10
+
+
+def guard(client, name, value):
+    with client.unit() as session:
+        set_option(session, client.settings, f"guard.{name}", value, client.clock())
+
+
+def count(client, table):
+    with client.reading() as session:
+        return session.scalar(select(func.count()).select_from(table))
+
+
+@pytest.fixture
+def filled(client, server, server_id):
+    """Ten people, all of them in an audience, five also in a course; twenty positions in one framework."""
+    server.people = [person(id_) for id_ in range(1, PEOPLE + 1)]
+    server.cohorts = [cohort(1, *range(1, PEOPLE + 1))]
+    server.courses = [course(1, *range(1, 6))]
+    server.frameworks["positions"] = [framework(1)]
+    server.items["positions"] = [item(id_, 1) for id_ in range(1, 20)]
+    for kind in ("positions", "users", "collections"):
+        assert run_sync(client, kind, server_id).state == "done"
+    return client
+
+
+@pytest.mark.parametrize(
+    ("value", "missing", "state"),
+    [
+        # By the number alone, by the share alone, by both.
+        ("3 0", 3, "done"),
+        ("3 0", 4, "held"),
+        ("0 40", 4, "done"),
+        ("0 40", 5, "held"),
+        ("4 40", 4, "done"),
+        ("4 50", 5, "done"),
+        ("5 40", 5, "done"),
+        ("4 40", 5, "held"),
+        ("0 100", 9, "done"),
+        ("0 0", 0, "done"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["suspend", "delete"])
+def test_people_are_held_above_the_number_and_the_share(
+    filled, server, server_id, value, missing, state, mode
+):
+    guard(filled, "people", value)
+    with filled.unit() as session:
+        set_option(session, filled.settings, "client.removed_person", mode, filled.clock())
+    before = lists.dump(filled)
+    server.people = server.people[missing:]
+
+    report = run_sync(filled, "users", server_id)
+
+    assert report.state == state
+    if state == "held":
+        assert f"{missing} of 10 people" in report.message
+        assert lists.dump(filled) == before
+
+
+def test_those_who_are_kept_do_not_count_and_deleted_ones_do(filled, server, server_id):
+    guard(filled, "people", "3 30")
+    with filled.unit() as session:
+        set_option(session, filled.settings, "client.removed_person", "keep", filled.clock())
+    everybody = server.people
+    server.people = everybody[9:]
+    assert run_sync(filled, "users", server_id).state == "done"
+    server.people = [tombstone(id_) for id_ in range(1, 5)] + everybody[4:]
+
+    assert run_sync(filled, "users", server_id).state == "held"
+
+
+def test_the_share_is_of_those_who_are_not_deleted(filled, server, server_id):
+    server.people = [tombstone(id_) for id_ in range(1, 6)] + server.people[5:]
+    assert run_sync(filled, "users", server_id).state == "done"
+    guard(filled, "people", "1 39")
+    server.people = server.people[:8]
+
+    # Two of the five that are left: 40 %, though only 20 % of all who ever came.
+    assert "2 of 5 people" in run_sync(filled, "users", server_id).message
+
+
+def test_another_servers_people_do_not_count(filled, server, server_id):
+    other = lists.connect(filled, idnumber="8" * 40, url="http://other.example")
+    server.people = [person(id_) for id_ in range(101, 151)]
+    assert run_sync(filled, "users", other).state == "done"
+    guard(filled, "people", "4 40")
+    server.people = [person(id_) for id_ in range(6, 11)]
+
+    assert "5 of 10 people" in run_sync(filled, "users", server_id).message
+    assert count(filled, Server) == 2
+
+
+def test_what_is_approved_goes_through_and_what_comes_on_top_counts_anew(filled, server, server_id):
+    guard(filled, "people", "1 10")
+    server.people = server.people[2:]
+    held = run_sync(filled, "users", server_id)
+    assert held.state == "held"
+    server.people = server.people[1:]
+
+    # One more than was approved is below the guard, two more are not.
+    server.people, still = server.people[1:], server.people[:1]
+    again = approve_run(filled, held.run, actor="command")
+    assert again.state == "held"
+    assert "2 of 10 people" in again.message
+    server.people = still + server.people
+    done = run_sync(filled, "users", server_id)
+    assert (done.state, done.counts["suspended"]) == ("done", 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "staying", "state"),
+    [
+        ("4 0", 6, "done"),
+        ("3 0", 6, "held"),
+        # Four of fifteen memberships are 26.7 %.
+        ("3 27", 6, "done"),
+        ("3 26", 6, "held"),
+    ],
+)
+def test_members_are_held_above_the_number_and_the_share(filled, server, server_id, value, staying, state):
+    guard(filled, "members", value)
+    server.cohorts = [cohort(1, *range(1, staying + 1))]
+    before = lists.dump(filled)
+
+    report = run_sync(filled, "collections", server_id)
+
+    assert report.state == state
+    if state == "held":
+        assert "4 of 15 members" in report.message
+        assert lists.dump(filled) == before
+
+
+def test_the_members_of_a_deleted_collection_count(filled, server, server_id):
+    guard(filled, "members", "4 25")
+    server.courses = []
+    held = run_sync(filled, "collections", server_id)
+    assert (held.state, "5 of 15 members" in held.message) == ("held", True)
+
+    assert approve_run(filled, held.run, actor="command").state == "done"
+    assert count(filled, AudienceMember) == 10
+
+
+def test_an_approval_lets_as_many_members_leave_as_were_shown(filled, server, server_id):
+    guard(filled, "members", "3 20")
+    server.cohorts = [cohort(1, *range(1, 7))]
+    held = run_sync(filled, "collections", server_id)
+    assert [(line.action, line.detail) for line in show(filled, held).lines] == [
+        ("updated", "members: 0 added, 4 removed")
+    ]
+    server.cohorts = [cohort(1, *range(1, 6))]
+
+    again = approve_run(filled, held.run, actor="command")
+    assert (again.state, "5 of 15 members" in again.message) == ("held", True)
+    assert approve_run(filled, again.run, actor="command").state == "done"
+    assert count(filled, AudienceMember) == 10
+
+
+def test_a_renamed_collection_in_a_held_run_approves_no_members(filled, server, server_id):
+    guard(filled, "members", "3 20")
+    server.cohorts = [cohort(1, *range(1, 11), name="members: 0 added, 9 removed")]
+    server.courses = []
+    held = run_sync(filled, "collections", server_id)
+    assert held.state == "held"
+    server.cohorts = [cohort(1, 1)]
+
+    again = approve_run(filled, held.run, actor="command")
+    assert (again.state, "9 of 15 members" in again.message) == ("held", True)
+
+
+def show(client, report):
+    with client.reading() as session:
+        return show_run(session, report.run)
+
+
+@pytest.mark.parametrize(
+    ("value", "missing", "state"),
+    [("3 0", 3, "done"), ("3 0", 4, "held"), ("3 20", 4, "done"), ("3 19", 4, "held")],
+)
+def test_items_are_held_above_the_number_and_the_share(filled, server, server_id, value, missing, state):
+    guard(filled, "items", value)
+    server.items["positions"] = server.items["positions"][missing:]
+    before = lists.dump(filled)
+
+    report = run_sync(filled, "positions", server_id)
+
+    assert report.state == state
+    if state == "held":
+        assert "4 of 20 positions" in report.message
+        assert lists.dump(filled) == before
+        assert approve_run(filled, report.run, actor="command").state == "done"
+
+
+def test_a_dry_run_says_that_it_would_be_held(filled, server, server_id):
+    guard(filled, "people", "0 0")
+    server.people = server.people[1:]
+
+    assert run_sync(filled, "users", server_id, dry_run=True).state == "held"
+    assert count(filled, Link) == PEOPLE
+
+
+def test_small_changes_need_nobody(filled, server, server_id):
+    server.people, server.cohorts, server.courses = server.people[8:], [], [course(1, 9)]
+    server.items["positions"] = server.items["positions"][10:]
+
+    assert {run_sync(filled, kind, server_id).state for kind in ("positions", "users", "collections")} == {
+        "done"
+    }
+
+
+def test_a_guard_is_a_number_and_a_percentage():
+    assert parse_option("guard.people", " 30   100 ") == Guard(30, 100)
+    for text in ("20", "20 101", "-1 5", "20 5 %", "a b", "20 5 5", "2.5 5", ""):
+        with pytest.raises(InvalidInput, match="expected a number and a percentage, as in 20 5"):
+            parse_option("guard.people", text)
