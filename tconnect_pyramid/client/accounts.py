@@ -17,6 +17,8 @@ from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, Map
 from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 AUTH = "connect"
 """The auth method of every account that came from a server."""
@@ -152,7 +154,7 @@ def shared_columns(columns: ColumnMap) -> tuple[str, ...]:
     )
 
 
-def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> str | None:
+def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> Text | None:
     """Why the account table cannot hold these values, or None when it can.
 
     A single value that the database refuses would end the whole run. The reason names no value.
@@ -163,8 +165,11 @@ def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> str | None:
             continue
         kind = where.type
         if isinstance(kind, String) and kind.length and isinstance(value, str) and len(value) > kind.length:
-            return (
-                f"{name} has {len(value)} characters, more than the {kind.length} that an account here holds"
+            return _(
+                "${field} has ${length} characters, more than the ${limit} that an account here holds",
+                field=name,
+                length=len(value),
+                limit=kind.length,
             )
         if (
             isinstance(kind, Integer)
@@ -172,7 +177,7 @@ def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> str | None:
             and isinstance(value, int)
             and value > _SMALL_INT
         ):
-            return f"{name} is a larger number than an account here holds"
+            return _("${field} is a larger number than an account here holds", field=name)
     return None
 
 

@@ -14,13 +14,14 @@ from tconnect_pyramid.client import servers
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.options import Options, set_option
+from tconnect_pyramid.texts import text as _
 
 MANUAL = "manual"
 NOLOGIN = "nologin"
 CONNECT = "connect"
 
 TITLES: Mapping[str, str] = MappingProxyType(
-    {MANUAL: "Manual accounts", CONNECT: "Totara Connect client", NOLOGIN: "No login"}
+    {MANUAL: _("Manual accounts"), CONNECT: _("Totara Connect client"), NOLOGIN: _("No login")}
 )
 """Every method by its name, which is what `auth` of an account says."""
 WAYS_IN = (MANUAL, CONNECT)
@@ -69,7 +70,7 @@ def enable_method(session: Session, context: Context, name: str, on: bool, *, ac
     Raises NotFound for an unknown name, and Conflict for the last way in, for `nologin`, and where the ini
     fixes it.
     """
-    _check_way_in(name, "enabled or disabled")
+    _check_way_in(name, _("enabled or disabled"))
     if name == CONNECT:
         servers.enable(session, context, on, actor=actor)
     else:
@@ -85,7 +86,7 @@ def move_method(
 
     Raises NotFound for an unknown name, and Conflict for `nologin` and where the ini fixes the order.
     """
-    _check_way_in(name, "moved")
+    _check_way_in(name, _("moved"))
     order = in_order(context.options(session))
     before = order.index(name)
     after = max(before - 1, 0) if direction == "up" else before + 1
@@ -97,9 +98,21 @@ def move_method(
 
 def _check_way_in(name: str, what: str) -> None:
     if name not in TITLES:
-        raise NotFound(f"There is no way to log in called {name!r}; there are {', '.join(TITLES)}.")
+        raise NotFound(
+            _(
+                "There is no way to log in called ${name}; there are ${names}.",
+                name=repr(name),
+                names=", ".join(TITLES),
+            )
+        )
     if name == NOLOGIN:
-        raise Conflict(f"{NOLOGIN} cannot be {what}: it is for accounts by which nobody logs in.")
+        raise Conflict(
+            _(
+                "${name} cannot be ${what}: it is for accounts by which nobody logs in.",
+                name=NOLOGIN,
+                what=what,
+            )
+        )
 
 
 def _one(session: Session, context: Context, name: str) -> AuthMethod:

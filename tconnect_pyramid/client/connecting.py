@@ -97,7 +97,7 @@ def handshake(context: Context, server_id: int) -> int:
     with context.reading() as session:
         row = session.get(Server, server_id)
         if row is None:
-            raise NotFound(f"There is no server with the id {server_id}.")
+            raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
         if row.state != ACTIVE:
             raise Conflict(
                 _("This site is leaving ${name}; no version is agreed on any more.", name=row.name)

@@ -152,7 +152,7 @@ class _People:
 def _find(session: Session, server_id: int) -> Server:
     row = session.get(Server, server_id)
     if row is None:
-        raise NotFound(f"There is no server with the id {server_id}.")
+        raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
     return row
 
 
@@ -369,15 +369,15 @@ def _ask(context: Context, server_id: int) -> str:
         _send_waiting(context, peer)
         result = call_server(context, peer, services.DELETE_CLIENT)
     except CannotDecrypt as error:
-        return str(error)
+        return error.text
     except PeerError as error:
-        return f"{error.reason.rstrip('.')}."
+        return error.reason if error.reason.endswith(".") else _("${reason}.", reason=error.reason)
     if isinstance(result, jsend.Success):
         return ""
     said = jsend.describe(result)
-    return (
-        "" if isinstance(result, jsend.Error) and said in GONE_THERE else f"it answers {said.rstrip('.')!r}."
-    )
+    if isinstance(result, jsend.Error) and said in GONE_THERE:
+        return ""
+    return _("it answers ${answer}.", answer=repr(said.rstrip(".")))
 
 
 def _send_waiting(context: Context, peer: ServerPeer) -> None:

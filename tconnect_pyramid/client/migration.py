@@ -12,19 +12,30 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client import accounts as rules
+from tconnect_pyramid.client.servers import ACTIVE
 from tconnect_pyramid.client.sync.plan import visible
+from tconnect_pyramid.client.sync.read import read_people
+from tconnect_pyramid.client.sync.receive import receive
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import MatchCandidate, in_batches
-from tconnect_pyramid.errors import Conflict
-from tconnect_pyramid.models import Link
-from tconnect_pyramid.peers import ServerPeer
+from tconnect_pyramid.errors import Conflict, TConnectError, TransactionOpen
+from tconnect_pyramid.models import Link, Server
+from tconnect_pyramid.peers import ServerPeer, server_peer
+from tconnect_pyramid.protocol import services
 from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.texts import Text, plural
+from tconnect_pyramid.texts import text as _
 
 # Only what every database puts into small letters alike: other letters may become those of somebody
 # else's address.
 _EMAIL = re.compile(r"[!-?A-~]+@[A-Za-z0-9.\-]+\.[A-Za-z0-9\-]+")
 
-WORDS = {"username": "user name", "email": "email address", "idnumber": "ID number", "uniqueid": "user name"}
+WORDS = {
+    "username": _("user name"),
+    "email": _("email address"),
+    "idnumber": _("ID number"),
+    "uniqueid": _("user name"),
+}
 """The values of `client.account_mapping`, as a person reads them."""
 MOST_NAMED = 5
 
@@ -53,28 +64,41 @@ class Match:
     rivals: tuple[int, ...]
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Text:
         """For an administrator: what was found, and what to do about it."""
         word = WORDS[self.field]
         names = _listed(f"{visible(account.username)} (id {account.key})" for account in self.accounts)
         match self.outcome:
             case Outcome.FOUND:
-                return f"took over the local account {names}, which has the same {word}"
+                return _(
+                    "took over the local account ${names}, which has the same ${word}", names=names, word=word
+                )
             case Outcome.ADMINISTRATOR:
-                return (
-                    f"the {word} is that of {names}, an administrator of this site: such an account is never taken "
-                    f"over; change its {word} or its rights"
+                return _(
+                    "the ${word} is that of ${names}, an administrator of this site: such an account is never "
+                    "taken over; change its ${word} or its rights",
+                    word=word,
+                    names=names,
                 )
             case Outcome.PROTECTED:
-                return (
-                    f"the {word} is that of {names}, but tconnect.client.protected_accounts lists the account"
+                return _(
+                    "the ${word} is that of ${names}, but tconnect.client.protected_accounts lists the account",
+                    word=word,
+                    names=names,
                 )
         if len(self.accounts) > 1:
-            return f"several local accounts have this {word}: {names}; leave it to the right one"
+            return _(
+                "several local accounts have this ${word}: ${names}; leave it to the right one",
+                word=word,
+                names=names,
+            )
         people = _listed(str(person) for person in sorted((self.person_id, *self.rivals)))
-        return (
-            f"the {word} of the local account {names} is that of several people of the server: {people}; "
-            "change it there for all but one"
+        return _(
+            "the ${word} of the local account ${names} is that of several people of the server: ${people}; "
+            "change it there for all but one",
+            word=word,
+            names=names,
+            people=people,
         )
 
 
@@ -91,9 +115,90 @@ def find_local(
     else may have the same value.
     """
     options = context.options(session)
-    mapping = options.client_account_mapping
+    if not options.client_migrate_accounts:
+        return {}
+    mapping, protected = options.client_account_mapping, options.client_protected_accounts
+    return _find(session, context, peer, newcomers, listed, mapping, protected)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What migration would do with the people of one server: matches whose account is taken over, and the others.
+
+    `problem` says why the server could not be asked; then nothing is known.
+    """
+
+    server: str
+    problem: str = ""
+    taken: tuple[Match, ...] = ()
+    ambiguous: tuple[Match, ...] = ()
+    administrators: tuple[Match, ...] = ()
+    protected: tuple[Match, ...] = ()
+
+
+def preview(context: Context, mapping: str) -> list[Preview]:
+    """What the next users sync with each active server would do if accounts were migrated by `mapping`.
+
+    Each server is asked for its people. Nothing is written.
+    """
+    with context.reading() as session:
+        rows = session.scalars(select(Server).where(Server.state == ACTIVE).order_by(Server.id)).all()
+        asked = [(row.id, row.name) for row in rows]
+    return [_preview(context, server_id, name, mapping) for server_id, name in asked]
+
+
+def _preview(context: Context, server_id: int, name: str, mapping: str) -> Preview:
+    try:
+        with context.reading() as session:
+            row = session.get(Server, server_id)
+            if row is None:
+                return Preview(name, _("It is not connected any more."))
+            peer = server_peer(context.box, row)
+        people = read_people(receive(context, peer, services.GET_USERS))
+    except TransactionOpen:
+        raise
+    except TConnectError as error:
+        return Preview(name, error.text)
+    with context.reading() as session:
+        known = _known(session, context, server_id)
+        newcomers = [record for record in people.records if record.id not in known and not record.deleted]
+        protected = context.options(session).client_protected_accounts
+        found = _find(session, context, peer, newcomers, people.records, mapping, protected)
+    by_outcome: dict[Outcome, list[Match]] = defaultdict(list)
+    for match in found.values():
+        by_outcome[match.outcome].append(match)
+    return Preview(
+        name,
+        taken=tuple(by_outcome[Outcome.FOUND]),
+        ambiguous=tuple(by_outcome[Outcome.AMBIGUOUS]),
+        administrators=tuple(by_outcome[Outcome.ADMINISTRATOR]),
+        protected=tuple(by_outcome[Outcome.PROTECTED]),
+    )
+
+
+def _known(session: Session, context: Context, server_id: int) -> set[int]:
+    """The people of the server who have an account here, by their ids."""
+    accounts = context.accounts
+    return set(
+        session.scalars(
+            select(Link.person_id)
+            .join(accounts.columns.mapped_class, accounts.key == Link.account_key)
+            .where(Link.server_id == server_id)
+        )
+    )
+
+
+def _find(
+    session: Session,
+    context: Context,
+    peer: ServerPeer,
+    newcomers: Collection[UserRecord],
+    listed: Iterable[UserRecord],
+    mapping: str,
+    protected: Collection[str],
+) -> dict[int, Match]:
     column = "username" if mapping == "uniqueid" else mapping
-    if not options.client_migrate_accounts or context.accounts.columns.read(column) is None:
+    if context.accounts.columns.read(column) is None:
         return {}
     values = {record.id: value for record in newcomers if (value := _value(mapping, record, peer))}
     candidates = _candidates(session, context, column, values.values())
@@ -107,7 +212,7 @@ def find_local(
         accounts = candidates.get(value)
         if accounts:
             rivals = sharing[value] - {person}
-            outcome = _outcome(accounts, rivals, options.client_protected_accounts)
+            outcome = _outcome(accounts, rivals, protected)
             matches[person] = Match(person, mapping, outcome, tuple(accounts), tuple(sorted(rivals)))
     return matches
 
@@ -120,8 +225,10 @@ def refuse_if_changed(session: Session, context: Context, keys: Iterable[int]) -
         for account in accounts.values()
     ):
         raise Conflict(
-            "A local account that was to be taken over has changed in this moment. Nothing was done; the next "
-            "time sees it as it is."
+            _(
+                "A local account that was to be taken over has changed in this moment. Nothing was done; the next "
+                "time sees it as it is."
+            )
         )
 
 
@@ -169,5 +276,9 @@ def _outcome(accounts: list[MatchCandidate], rivals: set[int], protected: Collec
 
 def _listed(names: Iterable[str]) -> str:
     several = list(names)
-    more = f" and {len(several) - MOST_NAMED} more" if len(several) > MOST_NAMED else ""
-    return ", ".join(several[:MOST_NAMED]) + more
+    names = ", ".join(several[:MOST_NAMED])
+    if len(several) <= MOST_NAMED:
+        return names
+    return plural(
+        "${names} and ${number} more", "${names} and ${number} more", len(several) - MOST_NAMED, names=names
+    )

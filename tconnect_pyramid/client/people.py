@@ -26,6 +26,7 @@ from tconnect_pyramid.errors import BadRecord, Conflict
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.texts import text as _
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +64,12 @@ def new_picture(context: Context, peer: ServerPeer, record: UserRecord) -> NewPi
         return None
     if number == 0:
         return NewPicture(0, {})
-    reason = rules.misfit(columns, {"picture": number})
+    reason: str | None = rules.misfit(columns, {"picture": number})
     try:
         if reason is None and record.pictures:
             return NewPicture(number, pictures.received(record.pictures))
     except pictures.PictureProblem as problem:
-        reason = str(problem)
+        reason = problem.text
     log.warning(
         "The picture of the person %s of %s was left out: %s",
         record.id,
@@ -93,7 +94,7 @@ def keep_person(
     accounts, none of which may be taken over.
     """
     if str(record.values["username"]).lower() == rules.GUEST:
-        raise BadRecord(record.id, "the server's guest is nobody in particular")
+        raise BadRecord(record.id, _("the server's guest is nobody in particular"))
     links = read_links(session, peer.id, [record.id])
     account = read_accounts(session, context.accounts, links).get(record.id)
     notices: list[int] = []
@@ -185,4 +186,6 @@ def _refuse_taken_name(
     username = rules.link_username(record.id, peer.idnumber)
     holder = context.accounts.by_username(session, [username]).get(username)
     if holder is not None and holder != owner:
-        raise BadRecord(record.id, f"the user name {username} belongs to another account here")
+        raise BadRecord(
+            record.id, _("the user name ${username} belongs to another account here", username=username)
+        )

@@ -12,6 +12,7 @@ from tconnect_pyramid.errors import NotFound
 from tconnect_pyramid.models import Server
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.texts import text as _
 
 ACTIVE = "active"
 LEAVING = "leaving"
@@ -45,7 +46,9 @@ def find_server(session: Session, who: str) -> ServerView:
     """The server with this id or serveridnumber. Raises NotFound."""
     row = session.scalar(select(Server).where(or_(Server.idnumber == who, Server.id == canonical_int(who))))
     if row is None:
-        raise NotFound(f"There is no server {who!r}; `tconnect client server list` shows them.")
+        raise NotFound(
+            _("There is no server ${who}; `tconnect client server list` shows them.", who=repr(who))
+        )
     return _view(row)
 
 
@@ -62,7 +65,7 @@ def edit_server(
     """Change what this site notes of a server. Raises NotFound."""
     row = session.get(Server, server_id)
     if row is None:
-        raise NotFound(f"There is no server with the id {server_id}.")
+        raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
     row.comment = comment
     row.timemodified = context.clock()
     context.audit(session, actor, "client.server.edit", row.idnumber)

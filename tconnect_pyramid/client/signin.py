@@ -27,6 +27,7 @@ from tconnect_pyramid.protocol import paths, replies, services
 from tconnect_pyramid.protocol.users import UserRecord, read_user
 from tconnect_pyramid.protocol.values import is_token
 from tconnect_pyramid.secretbox import digest, new_token, same
+from tconnect_pyramid.texts import text as _
 
 log = logging.getLogger(__name__)
 
@@ -131,9 +132,15 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
     with context.reading() as session:
         server = session.get(Server, server_id)
         if server is None:
-            raise NotFound(f"There is no server with the id {server_id}.")
+            raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
         if session.get(Link, (person_id, server_id)) is None:
-            raise NotFound(f"Nobody here is linked to the person {person_id} of {server.name}.")
+            raise NotFound(
+                _(
+                    "Nobody here is linked to the person ${id} of ${server}.",
+                    id=str(person_id),
+                    server=server.name,
+                )
+            )
         peer = server_peer(context.box, server)
     data = ask_server(context, peer, services.GET_USER, timeout=PERSON_WAITS, userid=str(person_id))
     raw = replies.read_person(data)
@@ -141,13 +148,23 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
         return None
     record = read_user(raw)
     if record.id != person_id:
-        raise BadRecord(record.id, f"{peer.name} sent the person {record.id} instead of {person_id}")
+        raise BadRecord(
+            record.id,
+            _(
+                "${peer} sent the person ${sent} instead of ${asked}",
+                peer=peer.name,
+                sent=str(record.id),
+                asked=str(person_id),
+            ),
+        )
     if record.deleted:
         return None
     picture = people.new_picture(context, peer, record)
     with context.unit() as session:
         if not still_active(session, server_id):
-            raise NotFound(f"This site is leaving {peer.name}; nothing is fetched from it any more.")
+            raise NotFound(
+                _("This site is leaving ${peer}; nothing is fetched from it any more.", peer=peer.name)
+            )
         kept = people.keep_person(session, context, peer, record, picture)
         view = context.accounts.view(session, kept.key)
     deliver_now(context, kept.notices)
@@ -186,43 +203,53 @@ def _check_request(
 ) -> None:
     if browser_id is None or not same(browser_hash, digest(browser_id)):
         raise SignInFailed(
-            "This log in was begun in another browser, or this browser does not keep cookies. "
-            "Begin it again here."
+            _(
+                "This log in was begun in another browser, or this browser does not keep cookies. "
+                "Begin it again here."
+            )
         )
     if context.clock() - began >= context.settings.request_timeout:
-        raise SignInFailed("The log in took too long. Begin it again.")
+        raise SignInFailed(_("The log in took too long. Begin it again."))
     match query.get("result"):
         case "success":
             return
         case "cancel":
-            raise SignInFailed("You did not log in.")
+            raise SignInFailed(_("You did not log in."))
         case _:
             raise SignInFailed(
-                "The other site could not log you in here. You may not have access to this site; "
-                "if you think you should, ask its administrator."
+                _(
+                    "The other site could not log you in here. You may not have access to this site; "
+                    "if you think you should, ask its administrator."
+                )
             )
 
 
 def _person_of(context: Context, peer: ServerPeer, ssotoken: str) -> UserRecord:
     if not is_token(ssotoken):
-        raise SignInFailed(f"{peer.name} did not say who you are. Try again.")
+        raise SignInFailed(_("${peer} did not say who you are. Try again.", peer=peer.name))
     try:
         record = read_user(
             ask_server(context, peer, services.GET_SSO_USER, timeout=PERSON_WAITS, ssotoken=ssotoken)
         )
     except PeerError as error:
         if error.layer == "refused":
-            raise SignInFailed(f"{peer.name} did not confirm your log in. Try again.") from error
+            raise SignInFailed(
+                _("${peer} did not confirm your log in. Try again.", peer=peer.name)
+            ) from error
         raise SignInFailed(
-            f"{peer.name} could not be reached to confirm your log in. Try again later."
+            _("${peer} could not be reached to confirm your log in. Try again later.", peer=peer.name)
         ) from error
     except BadRecord as error:
         raise SignInFailed(
-            f"{peer.name} sent details of your account that this site cannot use ({error.reason}). "
-            "Tell the administrator of this site."
+            _(
+                "${peer} sent details of your account that this site cannot use (${reason}). "
+                "Tell the administrator of this site.",
+                peer=peer.name,
+                reason=error.reason,
+            )
         ) from error
     if record.deleted or record.suspended:
-        raise SignInFailed(f"Your account at {peer.name} is not in use any more.")
+        raise SignInFailed(_("Your account at ${peer} is not in use any more.", peer=peer.name))
     return record
 
 
@@ -239,8 +266,10 @@ def _sign_in(context: Context, peer: ServerPeer, record: UserRecord, ssotoken: s
         said = str(error.orig).partition("\n")[0]
         log.warning("The person %s of %s was not signed in: %s", record.id, peer.url, said)
         raise SignInFailed(
-            "Your log in could not be stored here. Try again; if it happens again, tell the administrator of "
-            "this site."
+            _(
+                "Your log in could not be stored here. Try again; if it happens again, tell the administrator of "
+                "this site."
+            )
         ) from None
 
 
@@ -251,25 +280,31 @@ def _sign_in_once(
     browser_id = sessions.new_browser_id()
     with context.unit() as session:
         if not still_active(session, peer.id):
-            raise SignInFailed(f"This site is not connected to {peer.name} any more.")
+            raise SignInFailed(_("This site is not connected to ${peer} any more.", peer=peer.name))
         try:
             kept = people.keep_person(session, context, peer, record, picture)
         except BadRecord as error:
             raise SignInFailed(
-                f"No account could be made for you here: {error.reason}. Tell the administrator of this site."
+                _(
+                    "No account could be made for you here: ${reason}. Tell the administrator of this site.",
+                    reason=error.reason,
+                )
             ) from error
         except Conflict as error:
             # Which accounts these are is for the administrator alone.
             log.warning("The person %s of %s was not signed in: %s", record.id, peer.url, error)
             raise SignInFailed(
-                f"This site has an account that may be yours, but it cannot be connected to {peer.name} by itself. "
-                "If you have a user name and password for this site, log in with them; otherwise ask the "
-                "administrator of this site to connect your account."
+                _(
+                    "This site has an account that may be yours, but it cannot be connected to ${peer} by itself. "
+                    "If you have a user name and password for this site, log in with them; otherwise ask the "
+                    "administrator of this site to connect your account.",
+                    peer=peer.name,
+                )
             ) from error
         key = kept.key
         account = context.accounts.view(session, key)
         if account is None or account.suspended:
-            raise SignInFailed("Your account on this site is suspended. Ask its administrator.")
+            raise SignInFailed(_("Your account on this site is suspended. Ask its administrator."))
         signin_id = sessions.start(session, browser_id, key, now)
         session.add(
             ServerSession(

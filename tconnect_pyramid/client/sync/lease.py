@@ -14,6 +14,8 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import LeaseLost, SyncBusy
 from tconnect_pyramid.models import Lease
 from tconnect_pyramid.secretbox import new_token
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 LEASE_SECONDS = 900
 """A holder that was killed blocks its server no longer than this."""
@@ -36,7 +38,7 @@ def held(context: Context, name: str, holder: str) -> Iterator[Grip]:
             _take(session, grip, holder, context.clock())
     except IntegrityError:
         # Two came at once, and neither saw a row yet.
-        raise SyncBusy(_busy("a run that began at the same moment")) from None
+        raise SyncBusy(_busy(_("a run that began at the same moment"))) from None
     try:
         yield grip
     finally:
@@ -57,8 +59,11 @@ def confirm(session: Session, grip: Grip, now: int) -> None:
     )
     if mine is None:
         raise LeaseLost(
-            f"This run took longer than {LEASE_SECONDS} s for one step, and another run has taken its place; "
-            "nothing was changed."
+            _(
+                "This run took longer than ${seconds} s for one step, and another run has taken its place; "
+                "nothing was changed.",
+                seconds=LEASE_SECONDS,
+            )
         )
 
 
@@ -84,5 +89,7 @@ def _take(session: Session, grip: Grip, holder: str, now: int) -> None:
     session.execute(insert(Lease).values(name=grip.name, **values))
 
 
-def _busy(holder: str) -> str:
-    return f"Another run with this server is under way: {holder}. Try again when it has ended."
+def _busy(holder: str) -> Text:
+    return _(
+        "Another run with this server is under way: ${holder}. Try again when it has ended.", holder=holder
+    )

@@ -6,6 +6,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.peers import ServerPeer, receive_list
 from tconnect_pyramid.protocol import jsend, paths
+from tconnect_pyramid.texts import text as _
 
 
 def receive(context: Context, peer: ServerPeer, service: str) -> object:
@@ -20,4 +21,9 @@ def receive(context: Context, peer: ServerPeer, service: str) -> object:
     if isinstance(result, jsend.Success):
         return result.data
     url = paths.join(peer.url, paths.SERVER_SEP)
-    raise PeerError("POST", url, "refused", f"{service} was refused: {jsend.describe(result)}")
+    raise PeerError(
+        "POST",
+        url,
+        "refused",
+        _("${service} was refused: ${answer}", service=service, answer=jsend.describe(result)),
+    )
