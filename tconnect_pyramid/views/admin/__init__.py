@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.views.admin import home, picking, proof, server_settings, servers
+from tconnect_pyramid.views.admin import client_settings, home, picking, proof, server_settings, servers
 
 
 def includeme(config: Configurator) -> None:
@@ -18,10 +18,12 @@ def includeme(config: Configurator) -> None:
     - `proof`: asks administrators who they are before they do what cannot be undone;
     - `picking`: what is looked for while a form is filled in;
     - `server_settings`: *Totara Connect server › Settings*;
+    - `client_settings`: *Totara Connect client › Settings*;
     - `servers`: *Totara Connect client › Servers*.
     """
     config.include(home)
     config.include(proof)
     config.include(picking)
     config.include(server_settings)
+    config.include(client_settings)
     config.include(servers)
