@@ -8,13 +8,14 @@ BIN = .venv/bin
 # What pip and the tools that it runs grumble about is shown when it fails.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo test format format-check lint types migrations docs pictures sure clean
+.PHONY: help install axe demo test format format-check lint types migrations docs pictures sure clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo        two connected sites with sample people; Ctrl-C ends them"
 	@echo "make install     the virtual environment with everything that development needs"
 	@echo "make test        the tests; those that need a service that is not there are skipped"
+	@echo "make axe         axe-core for the tests in a browser; takes npm"
 	@echo "make sure        everything CI runs: format, lint, types, migrations, tests"
 	@echo "make format      put the code into its layout"
 	@echo "make lint        ruff"
@@ -50,6 +51,9 @@ help:
 
 install: .venv/installed-to-develop
 
+axe:
+	npm ci --prefix tests/browser --no-audit --no-fund
+
 demo: .venv/installed-to-run
 	@$(BIN)/python -m tconnect_pyramid.site.demo development.ini
 
@@ -84,5 +88,5 @@ pictures: install
 sure: format-check lint types migrations test
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/browser/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

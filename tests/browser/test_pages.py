@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from support.webapp import PASSWORD, add_person
+from support.listening import Pair, listening
+from support.webapp import PASSWORD, add_person, connect
 
 pytestmark = pytest.mark.browser
 
@@ -70,7 +71,7 @@ def test_a_person_goes_through_every_page_on_a_phone(page, pair):
 
     page.goto(pair.client_url)
     page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    expect(page.get_by_role("heading", name="You are logged out.")).to_be_visible()
     page.goto(pair.server_url)
     expect(page.get_by_text("You are not logged in.")).to_be_visible()
 
@@ -150,7 +151,7 @@ def test_after_logging_out_the_back_button_shows_nothing(page, pair):
     log_in(page)
     page.get_by_role("link", name="Your profile").click()
     page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    expect(page.get_by_role("heading", name="You are logged out.")).to_be_visible()
     page.go_back()
 
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
@@ -168,3 +169,26 @@ def test_text_stands_out_from_its_ground_in_both_schemes(page, pair, scheme):
     text, ground = (sum(int(part) for part in colour[4:-1].split(",")) for colour in colours)
 
     assert (text < 150 and ground > 700) if scheme == "light" else (text > 600 and ground < 150)
+
+
+def test_a_sign_in_goes_on_through_a_site_that_is_itself_a_client(page, make_sqlite):
+    """Browsers hold the form at the first site to its policy with every redirect, up to the last site."""
+    with (
+        listening(make_sqlite(), "First") as (first, first_url),
+        listening(make_sqlite(), "Second") as (second, second_url),
+        listening(make_sqlite(), "Third") as (third, third_url),
+    ):
+        add_person(first, firstname="Ada")
+        connect(Pair(first, second, first_url, second_url))
+        connect(Pair(second, third, second_url, third_url))
+        page.goto(f"{third_url}/profile")
+        page.get_by_role("link", name="Log in using your account on: Second").click()
+        expect(page.get_by_role("link", name="Return to Third")).to_be_visible()
+        page.get_by_role("link", name="Log in using your account on: First").click()
+        expect(page.get_by_role("link", name="Return to Second")).to_be_visible()
+        log_in(page)
+
+        expect(page).to_have_url(f"{third_url}/profile")
+        expect(page.get_by_role("heading", name="Your profile")).to_be_visible()
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_text("Second: you are logged out.")).to_be_visible()
