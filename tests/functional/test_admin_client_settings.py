@@ -261,6 +261,8 @@ def test_those_who_have_an_account_here_are_not_in_the_preview(pair):
     page = pair.page("/admin/client/settings/migration/username")
     assert "1 local account would be taken over" in text(page)
     synchronise(pair)
+    # Whoever has an account here takes over no other.
+    add_person(pair.sites.client, "stranger")
 
     assert "0 local accounts would be taken over" in text(
         pair.page("/admin/client/settings/migration/username")

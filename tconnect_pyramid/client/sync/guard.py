@@ -96,7 +96,7 @@ def _held(why: str) -> str:
     return f"{why} Nothing was changed. Approve this run if that is meant, or reject it."
 
 
-def _people_here(context: Context, server_id: int) -> Select[tuple[int]]:
+def _people_here(context: Context, server_id: int) -> Select[int]:
     accounts = context.accounts
     return (
         select(func.count())
@@ -106,7 +106,7 @@ def _people_here(context: Context, server_id: int) -> Select[tuple[int]]:
     )
 
 
-def _items_here(kind: str, server_id: int) -> Select[tuple[int]]:
+def _items_here(kind: str, server_id: int) -> Select[int]:
     hierarchy = hierarchy_of(kind)
     return (
         select(func.count())

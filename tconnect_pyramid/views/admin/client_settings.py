@@ -177,7 +177,7 @@ def settings(request: Request) -> Response:
     form = _form(request, stored, fixed)
     refused = None
     if form.is_sent(request):
-        values = {OPTIONS[field.name]: _value(field) for field in form if field.name not in fixed}
+        values = {OPTIONS[field.name]: _value(field) for field in form}
         asks = _asks_first(stored, form)
         if asks:
             for name in (MIGRATE, MAPPING):
@@ -267,7 +267,7 @@ def _form(request: Request, stored: Options, fixed: set[str]) -> SettingsForm:
     form.auto_sign_in.choices = _servers(request, stored)
     for field in form:
         if field.name in fixed:
-            # Browsers do not send what is disabled, and nobody else may send it.
+            # Browsers do not send what is disabled, and what others send is not taken: it is stored as it is.
             field.process_data(values[field.name])
             field.render_kw = {**(field.render_kw or {}), "disabled": True}
     return form
