@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import BinaryIO
 
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Client, Server
 from tconnect_pyramid.protocol import jsend, paths, services
-from tconnect_pyramid.secretbox import SecretBox
+from tconnect_pyramid.secretbox import CannotDecrypt, SecretBox
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.transport import CALL_TIMEOUT, LIST_LIMIT, call, call_for_data
 
 PERSON_WAITS = 15.0
@@ -17,6 +22,84 @@ PERSON_WAITS = 15.0
 Short, because such calls can wait for each other: with all threads of two sites busy signing people
 in, none is left to answer the other site. They then fail soon, with an offer to try again.
 """
+
+
+TEST_SECONDS = 10.0
+"""Seconds for a call by which somebody only looks whether a peer is well."""
+
+REMEDIES: Mapping[str, Text] = MappingProxyType(
+    {
+        "address": _("mend the peer's address, or permit its network in the ini file"),
+        "dns": _("mend the peer's address, or this computer's name servers"),
+        "connect": _("see whether the peer runs, and whether a firewall lies between"),
+        "tls": _("renew the peer's certificate, or name its authority in tconnect.network.ca_file"),
+        "http": _("see whether the address is the peer's base address, and what its proxy answers"),
+        "timeout": _("see why the peer is slow, and whether a firewall lies between"),
+        "size": _("see what answers at the peer's address"),
+        "json": _("see what answers at the peer's address: no Totara Connect site does"),
+    }
+)
+"""What to do about a call that failed, by the layer of its `PeerError`."""
+
+LAYERS: Mapping[str, Text] = MappingProxyType(
+    {
+        "address": _("The address may not be called"),
+        "dns": _("The name of the site was not found (DNS)"),
+        "connect": _("Nobody answers at the address"),
+        "tls": _("The secure connection failed (TLS)"),
+        "http": _("The answer is no success (HTTP)"),
+        "timeout": _("The answer took too long"),
+        "size": _("The answer is too large"),
+        "json": _("What answers there is no Totara Connect site"),
+        "refused": _("The site refuses"),
+    }
+)
+"""Where a call failed, in words, by the layer of its `PeerError`."""
+
+_ENDED_THERE = _(
+    "the server has ended the connection: leave it here too, with `tconnect client server leave`; after that the "
+    "two sites can be connected anew"
+)
+_REFUSALS: Mapping[str, Text] = MappingProxyType(
+    {
+        "invalid server secret or idnumber": _ENDED_THERE,
+        "connect server not enabled": _(
+            "let the server's administrator enable it: `tconnect server enable` there"
+        ),
+        "connect client is not active": _ENDED_THERE,
+        "invalid client secret or idnumber": _("the client does not know this site any more: remove it here"),
+        "connect client not enabled": _(
+            "let the client's administrator enable it: `tconnect client enable` there"
+        ),
+        "connect server is not active": _("the client is leaving this server: remove it here"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unwell:
+    """What is wrong with a peer, and what to do."""
+
+    found: str
+    remedy: str
+
+
+def looked_at(ask: Callable[[], str | Unwell]) -> str | Unwell:
+    """What a call by which somebody looks at a peer comes to, whatever goes wrong on the way."""
+    try:
+        return ask()
+    except PeerError as error:
+        found = _("${layer}: ${reason}", layer=error.layer, reason=error.reason)
+        return Unwell(found, REMEDIES.get(error.layer, ""))
+    except CannotDecrypt as error:
+        return Unwell(error.text, _("mend tconnect.secret_keys"))
+
+
+def refusing(result: jsend.Fail | jsend.Error) -> Unwell:
+    """What a refusal of such a call means."""
+    said = jsend.describe(result)
+    remedy = _REFUSALS.get(said, _("ask the administrator of that site"))
+    return Unwell(_("it refuses: ${said}", said=said), remedy)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -16,14 +16,13 @@ from tconnect_pyramid import schema, sqlite
 from tconnect_pyramid.cli.base import command
 from tconnect_pyramid.cli.config import CannotStart, Site
 from tconnect_pyramid.cli.output import DONE, FAILED, Answer, moment, working
-from tconnect_pyramid.client.connecting import CLIENT_TYPES
+from tconnect_pyramid.client.health import ask_server
 from tconnect_pyramid.client.servers import LEAVING
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.errors import ConfigurationProblem, PeerError
+from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.models import Client, Notice, Server
-from tconnect_pyramid.peers import call_client, call_server, client_peer, server_peer
-from tconnect_pyramid.protocol import jsend, replies, services, versions
-from tconnect_pyramid.secretbox import CannotDecrypt, new_token
+from tconnect_pyramid.peers import Unwell
+from tconnect_pyramid.server.health import ask_client
 from tconnect_pyramid.tasks.config import read_config
 from tconnect_pyramid.tasks.glue import make_app
 
@@ -33,35 +32,12 @@ CLOCK_SECONDS = 5
 """How far the clocks of the site and of its database may be apart."""
 SWEEP_SECONDS = 3600
 """How long a notice may be overdue before nobody can be sweeping."""
-PEER_SECONDS = 10.0
 BROKER_SECONDS = 5
 WORKER_SECONDS = 1.0
 
 NOW_IN_DATABASE = {
     "sqlite": "SELECT CAST(strftime('%s', 'now') AS INTEGER)",
     "postgresql": "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)",
-}
-REMEDIES = {
-    "address": "mend the peer's address, or permit its network in the ini file",
-    "dns": "mend the peer's address, or this computer's name servers",
-    "connect": "see whether the peer runs, and whether a firewall lies between",
-    "tls": "renew the peer's certificate, or name its authority in tconnect.network.ca_file",
-    "http": "see whether the address is the peer's base address, and what its proxy answers",
-    "timeout": "see why the peer is slow, and whether a firewall lies between",
-    "size": "see what answers at the peer's address",
-    "json": "see what answers at the peer's address: no Totara Connect site does",
-}
-_ENDED_THERE = (
-    "the server has ended the connection: leave it here too, with `tconnect client server leave`; after that the "
-    "two sites can be connected anew"
-)
-REFUSALS = {
-    "invalid server secret or idnumber": _ENDED_THERE,
-    "connect server not enabled": "let the server's administrator enable it: `tconnect server enable` there",
-    "connect client is not active": _ENDED_THERE,
-    "invalid client secret or idnumber": "the client does not know this site any more: remove it here",
-    "connect client not enabled": "let the client's administrator enable it: `tconnect client enable` there",
-    "connect server is not active": "the client is leaving this server: remove it here",
 }
 
 
@@ -73,14 +49,6 @@ class Check:
     state: State
     found: str
     remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unwell:
-    """What is wrong with a peer, and what to do."""
-
-    found: str
-    remedy: str
 
 
 def add_to(main: click.Group) -> None:
@@ -255,72 +223,13 @@ def _peers(context: Context) -> Iterator[Check]:
             f"run `tconnect client server leave {id_}`, with --force when the server is gone for good",
         )
     for id_, name, url in servers:
-        yield _peer(f"server {name}", url, partial(_ask_server, context, id_))
+        yield _peer(f"server {name}", url, partial(ask_server, context, id_))
     for id_, name, url in clients:
-        yield _peer(f"client {name}", url, partial(_ask_client, context, id_))
+        yield _peer(f"client {name}", url, partial(ask_client, context, id_))
 
 
 def _peer(name: str, url: str, ask: Callable[[], str | Unwell]) -> Check:
-    try:
-        answer = ask()
-    except PeerError as error:
-        answer = Unwell(f"{error.layer}: {error.reason}", REMEDIES.get(error.layer, ""))
-    except CannotDecrypt as error:
-        answer = Unwell(str(error), "mend tconnect.secret_keys")
+    answer = ask()
     if isinstance(answer, str):
         return Check(name, "ok", f"{url}: {answer}")
     return Check(name, "problem", f"{url}: {answer.found}", answer.remedy)
-
-
-def _ask_server(context: Context, server_id: int) -> str | Unwell:
-    with context.reading() as session:
-        peer = server_peer(context.box, session.get_one(Server, server_id))
-    result = call_server(
-        context,
-        peer,
-        services.GET_API_VERSION,
-        timeout=PEER_SECONDS,
-        clienttype=CLIENT_TYPES[context.settings.client_type],
-    )
-    if not isinstance(result, jsend.Success):
-        return _refused(result)
-    spoken = replies.read_versions(result.data)
-    if spoken is None:
-        return Unwell("it did not say which versions of the protocol it speaks", REMEDIES["json"])
-    version = versions.choose(*spoken)
-    if version is None:
-        return Unwell(
-            f"it speaks the versions {spoken[0]} to {spoken[1]} of the protocol, this site "
-            f"{versions.MIN_VERSION} to {versions.MAX_VERSION}",
-            "bring the older of the two sites up to date",
-        )
-    if version != peer.apiversion:
-        return Unwell(
-            f"version {peer.apiversion} is in use, and both sites speak {version}",
-            "run `tconnect client sync handshake`",
-        )
-    return f"version {version}"
-
-
-def _ask_client(context: Context, client_id: int) -> str | Unwell:
-    with context.reading() as session:
-        client = session.get_one(Client, client_id)
-        peer, version = client_peer(context.box, client), client.apiversion
-    # A call that changes nothing there: no browser ever had this token.
-    result = call_client(
-        context,
-        peer,
-        services.VALIDATE_SSO_REQUEST_TOKEN,
-        timeout=PEER_SECONDS,
-        requesttoken=new_token(),
-    )
-    if result == jsend.Error(services.sso_request_timed_out().reason):
-        return f"version {version}"
-    if isinstance(result, jsend.Success):
-        return Unwell("it accepts any sign-in request", "tell its administrator: it must not be used so")
-    return _refused(result)
-
-
-def _refused(result: jsend.Fail | jsend.Error) -> Unwell:
-    said = jsend.describe(result)
-    return Unwell(f"it refuses: {said}", REFUSALS.get(said, "ask the administrator of that site"))

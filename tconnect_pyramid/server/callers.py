@@ -28,7 +28,7 @@ class Caller:
 
     `apiversion` is the version spoken with it; `restrict_audience_id` is the audience it is restricted
     to, None for everybody; `sends_passwords` is the server's option *sync user passwords*, the other
-    switches are the client's own (protocol 8).
+    switches are the client's own (protocol 8). `last_call`: when it last called, to the minute (Unix seconds).
     """
 
     id: int
@@ -40,6 +40,7 @@ class Caller:
     sends_profile_fields: bool
     sends_jobs: bool
     plugin_services: bool
+    last_call: int | None = None
 
 
 def authenticate(session: Session, context: Context, call: ServiceCall) -> Caller:
@@ -76,6 +77,7 @@ def authenticate(session: Session, context: Context, call: ServiceCall) -> Calle
         sends_profile_fields=row.sends_profile_fields,
         sends_jobs=row.sends_jobs,
         plugin_services=row.plugin_services,
+        last_call=row.last_call,
     )
 
 

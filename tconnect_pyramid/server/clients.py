@@ -13,6 +13,7 @@ from tconnect_pyramid import transport
 from tconnect_pyramid.context import IDNUMBER, Context
 from tconnect_pyramid.delivery.outbox import NOW_LIMIT, about_session, deliver_now, enqueue
 from tconnect_pyramid.directory.accounts import LONGEST_KEY, in_batches
+from tconnect_pyramid.directory.nouns import ONE
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, PeerError
 from tconnect_pyramid.models import (
     Audience,
@@ -34,7 +35,9 @@ from tconnect_pyramid.protocol import jsend, paths, services
 from tconnect_pyramid.protocol.values import clean_text, is_token
 from tconnect_pyramid.secretbox import digest, new_token
 from tconnect_pyramid.server.callers import Caller
-from tconnect_pyramid.settings import SITE_URL
+from tconnect_pyramid.settings import SITE_URL, found_instead
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 LONGEST_NAME = 255
 """Characters of a client's name."""
@@ -42,24 +45,25 @@ LONGEST_NAME = 255
 REGISTERING = "registering"
 ACTIVE = "active"
 DELETED = "deleted"
+_STATES = {REGISTERING: _("registering"), DELETED: _("deleted")}
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_CALL_BACK_ADVICE = (
+_CALL_BACK_ADVICE = _(
     "While it is being registered, the client calls this site back, which a server that answers one "
     "request at a time cannot serve: run this site with several threads, or add the client with the "
     "command `tconnect server client add`."
 )
 
 _REFUSALS = {
-    services.api_version_not_supported().reason: (
+    services.api_version_not_supported().reason: _(
         "it speaks no version of the protocol that this site speaks; bring the older one of the two up to date"
     ),
-    services.duplicate_server_idnumber().reason: (
+    services.duplicate_server_idnumber().reason: _(
         "it is connected to this server already, or is still leaving it; end that connection on the client "
         "first"
     ),
-    services.duplicate_client_idnumber().reason: ("it knows the idnumber that was drawn for it; try again"),
+    services.duplicate_client_idnumber().reason: _("it knows the idnumber that was drawn for it; try again"),
 }
 
 
@@ -116,7 +120,7 @@ class _Attached:
     """A kind of things that are synchronised to a client: the attribute of `ClientWishes`, and where it is kept."""
 
     name: str
-    word: str
+    word: Text
     known: InstrumentedAttribute[int]
     table: type[Base]
     client_id: InstrumentedAttribute[int]
@@ -126,16 +130,18 @@ class _Attached:
 _ATTACHED: tuple[_Attached, ...] = (
     _Attached(
         "audiences",
-        "audience",
+        ONE["audience"],
         Audience.id,
         ClientAudience,
         ClientAudience.client_id,
         ClientAudience.audience_id,
     ),
-    _Attached("courses", "course", Course.id, ClientCourse, ClientCourse.client_id, ClientCourse.course_id),
+    _Attached(
+        "courses", ONE["course"], Course.id, ClientCourse, ClientCourse.client_id, ClientCourse.course_id
+    ),
     _Attached(
         "position_frameworks",
-        "position framework",
+        ONE["position_framework"],
         PositionFramework.id,
         ClientPositionFramework,
         ClientPositionFramework.client_id,
@@ -143,7 +149,7 @@ _ATTACHED: tuple[_Attached, ...] = (
     ),
     _Attached(
         "organisation_frameworks",
-        "organisation framework",
+        ONE["organisation_framework"],
         OrganisationFramework.id,
         ClientOrganisationFramework,
         ClientOrganisationFramework.client_id,
@@ -164,14 +170,16 @@ def register_client(
     if not is_token(setup_secret):
         raise InvalidInput(
             "setup_secret",
-            "The setup secret is not one: expected the 40 characters (0-9, a-f) that the client site shows.",
+            _(
+                "The setup secret is not one: expected the 40 characters (0-9, a-f) that the client site shows."
+            ),
         )
     serversecret, clientsecret = new_token(), new_token()
     with context.unit() as session:
         # Of two registrations at the same time, the second waits here and then sees the first.
         session.execute(select(SiteValue.name).where(SiteValue.name == IDNUMBER).with_for_update())
         if not context.options(session).server_enabled:
-            raise Conflict("This site is not enabled as a server: run `tconnect server enable` first.")
+            raise Conflict(_("This site is not enabled as a server: run `tconnect server enable` first."))
         wishes = _checked(session, context, wishes)
         now = context.clock()
         row = Client(
@@ -203,11 +211,15 @@ def register_client(
         raise
 
 
-def list_clients(session: Session, *, deleted: bool = False) -> list[ClientView]:
-    """The clients in the order in which they came; with `deleted` those that are gone, too."""
+def list_clients(
+    session: Session, *, deleted: bool = False, ids: Sequence[int] | None = None
+) -> list[ClientView]:
+    """The clients (or those with these ids) in the order in which they came; with `deleted` those that are gone, too."""
     statement = select(Client).order_by(Client.id)
     if not deleted:
         statement = statement.where(Client.state != DELETED)
+    if ids is not None:
+        statement = statement.where(Client.id.in_(ids))
     return _views(session, session.scalars(statement).all())
 
 
@@ -219,8 +231,11 @@ def find_client(session: Session, who: str) -> ClientView:
     row = session.scalar(statement)
     if row is None:
         raise NotFound(
-            f"This server has no client {who!r}: give the id or idnumber that `tconnect server client list` "
-            "shows."
+            _(
+                "This server has no client ${who}: give the id or idnumber that `tconnect server client list` "
+                "shows.",
+                who=repr(who),
+            )
         )
     return _view(session, row)
 
@@ -300,7 +315,7 @@ def _ask(context: Context, url: str, form: Sequence[tuple[str, str]], timeout: f
     except PeerError as error:
         if error.layer != "timeout":
             raise
-        reason = f"{error.reason}. {_CALL_BACK_ADVICE}"
+        reason = _("${reason}. ${advice}", reason=error.reason, advice=_CALL_BACK_ADVICE)
         raise PeerError(error.method, error.url, error.layer, reason) from error
     if isinstance(result, jsend.Success):
         return
@@ -308,16 +323,18 @@ def _ask(context: Context, url: str, form: Sequence[tuple[str, str]], timeout: f
     if said == services.invalid_setup_secret().reason:
         raise InvalidInput(
             "setup_secret",
-            "The client does not accept this setup secret: it is mistyped, was used or cancelled, or the "
-            "client role is not enabled there. Let the client's administrator open a new connection request.",
+            _(
+                "The client does not accept this setup secret: it is mistyped, was used or cancelled, or the "
+                "client role is not enabled there. Let the client's administrator open a new connection request."
+            ),
         )
-    raise Conflict(f"The client refused: {_REFUSALS.get(said, said).rstrip('.')}.")
+    raise Conflict(_("The client refused: ${reason}.", reason=_REFUSALS.get(said) or said.rstrip(".")))
 
 
 def _activate(session: Session, context: Context, client_id: int, actor: str) -> ClientView:
     row = session.get(Client, client_id)
     if row is None:
-        raise Conflict("The registration took so long that it was cleaned up meanwhile: try again.")
+        raise Conflict(_("The registration took so long that it was cleaned up meanwhile: try again."))
     row.state = ACTIVE
     session.flush()
     context.audit(session, actor, "client.add", row.idnumber, name=row.name, url=row.url)
@@ -327,10 +344,14 @@ def _activate(session: Session, context: Context, client_id: int, actor: str) ->
 def _active(session: Session, client_id: int) -> Client:
     row = session.get(Client, client_id)
     if row is None:
-        raise NotFound(f"This server has no client with the id {client_id}.")
+        raise NotFound(_("This server has no client with the id ${id}.", id=str(client_id)))
     if row.state != ACTIVE:
         raise Conflict(
-            f"The client {row.name} is not active but {row.state}; only an active one can be changed or removed."
+            _(
+                "The client ${name} is not active but ${state}; only an active one can be changed or removed.",
+                name=row.name,
+                state=_STATES.get(row.state, row.state),
+            )
         )
     return row
 
@@ -341,16 +362,26 @@ def _checked(
     """The wishes in the form in which they are kept; raises InvalidInput or Conflict."""
     name = clean_text(wishes.name).strip()
     if not 0 < len(name) <= LONGEST_NAME:
-        raise InvalidInput("name", f"A client's name has 1 to {LONGEST_NAME} characters, not {len(name)}.")
+        raise InvalidInput(
+            "name",
+            _(
+                "A client's name has 1 to ${limit} characters, not ${length}.",
+                limit=LONGEST_NAME,
+                length=len(name),
+            ),
+        )
     url = _checked_url(context, wishes.url)
     others = session.execute(select(Client.id, Client.url).where(Client.state.in_([ACTIVE, REGISTERING])))
     if any(_place(other) == _place(url) and id_ != except_id for id_, other in others):
         raise Conflict(
-            f"{url} is a client of this server already, or is being registered right now: remove that client "
-            "first (a registration that broke off is gone after ten minutes)."
+            _(
+                "${url} is a client of this server already, or is being registered right now: remove that client "
+                "first (a registration that broke off is gone after ten minutes).",
+                url=url,
+            )
         )
     restrict_to = () if wishes.restrict_audience_id is None else (wishes.restrict_audience_id,)
-    _check_known(session, "restrict_to", "audience", Audience.id, restrict_to)
+    _check_known(session, "restrict_to", ONE["audience"], Audience.id, restrict_to)
     for attached in _ATTACHED:
         _check_known(session, attached.name, attached.word, attached.known, getattr(wishes, attached.name))
     return replace(wishes, name=name, url=url, comment=clean_text(wishes.comment))
@@ -360,13 +391,21 @@ def _checked_url(context: Context, text: str) -> str:
     try:
         url = str(SITE_URL.parse(text.strip()))
     except ValueError as error:
-        raise InvalidInput("url", f"Expected {SITE_URL.expected}, found {error}.") from None
+        raise InvalidInput(
+            "url",
+            _(
+                "Expected ${expected}, found ${found}.",
+                expected=SITE_URL.expected,
+                found=found_instead(error),
+            ),
+        ) from None
     if urlsplit(url).scheme != "https" and not context.settings.allow_http:
         raise InvalidInput(
-            "url", f"{url} is not https; the setting tconnect.network.allow_http permits http as well."
+            "url",
+            _("${url} is not https; the setting tconnect.network.allow_http permits http as well.", url=url),
         )
     if _place(url) == _place(context.settings.site_url):
-        raise Conflict(f"{url} is this site itself, which cannot be its own client.")
+        raise Conflict(_("${url} is this site itself, which cannot be its own client.", url=url))
     return url
 
 
@@ -378,13 +417,13 @@ def _place(url: str) -> tuple[str, str | None, int | None, str]:
 
 
 def _check_known(
-    session: Session, field: str, kind: str, key: InstrumentedAttribute[int], ids: Iterable[int]
+    session: Session, field: str, kind: Text, key: InstrumentedAttribute[int], ids: Iterable[int]
 ) -> None:
     for some in in_batches(ids):
         known = set(session.scalars(select(key).where(key.in_(some))))
         for id_ in some:
             if id_ not in known:
-                raise InvalidInput(field, f"There is no {kind} with the id {id_}.")
+                raise InvalidInput(field, _("There is no ${kind} with the id ${id}.", kind=kind, id=str(id_)))
 
 
 def _put(session: Session, row: Client, wishes: ClientWishes) -> None:

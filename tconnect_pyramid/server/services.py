@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy
@@ -18,7 +19,9 @@ from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.protocol.services import ServiceCall
 from tconnect_pyramid.server import clients, lists, signin
 from tconnect_pyramid.server.callers import Caller, authenticate
+from tconnect_pyramid.server.clients import ACTIVE
 from tconnect_pyramid.server.failures import log_bug
+from tconnect_pyramid.server.overview import note_call
 from tconnect_pyramid.server.records import person
 
 Reply = bytes | BinaryIO
@@ -45,12 +48,22 @@ def _answer(context: Context, form: Form) -> Reply:
     call = services.read_server_call(form)
     with context.reading() as session:
         caller = authenticate(session, context, call)
+    if caller.state == ACTIVE:
+        _note(context, caller)
     if call.component:
         return _plugin_service(context, caller, call)
     service = SERVICES.get(call.name)
     if service is None:
         raise services.invalid_server_service(call.service)
     return service(context, caller, call.form)
+
+
+def _note(context: Context, caller: Caller) -> None:
+    try:
+        note_call(context, caller.id, caller.last_call)
+    except OperationalError as error:
+        # A database that is busy: the call itself matters, not when it was.
+        log.info("When %s called was not noted: %s", caller.idnumber, type(error).__name__)
 
 
 def _plugin_service(context: Context, caller: Caller, call: ServiceCall) -> Reply:
