@@ -18,6 +18,7 @@ from transaction import TransactionManager
 
 from tconnect_pyramid import sqlite
 from tconnect_pyramid.errors import TransactionOpen
+from tconnect_pyramid.texts import text as _
 
 
 class Database:
@@ -87,8 +88,10 @@ class Database:
         """Raise TransactionOpen when this thread has a transaction open."""
         if self._open.get(threading.get_ident()):
             raise TransactionOpen(
-                "A peer is about to be called while a transaction of this site is open: read, close, "
-                "call, then write in a second unit."
+                _(
+                    "A peer is about to be called while a transaction of this site is open: read, close, "
+                    "call, then write in a second unit."
+                )
             )
 
     def _after_begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:

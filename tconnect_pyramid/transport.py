@@ -34,6 +34,8 @@ from tconnect_pyramid.errors import BadReply, ConfigurationProblem, PeerError
 from tconnect_pyramid.interfaces import ITransport, Transport
 from tconnect_pyramid.protocol import jsend
 from tconnect_pyramid.protocol.forms import write_form
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 CALL_TIMEOUT = 60.0
 """Seconds for a call and its whole reply (protocol 1)."""
@@ -54,45 +56,45 @@ Resolver = Callable[..., Sequence[tuple[Any, Any, int, str, tuple[Any, ...]]]]
 
 # A table of our own, because `is_global` lets 224.0.0.1, 64:ff9b::a00:1 and 2002:a00:1:: through and its
 # answers change with the release of Python. More special networks come before those that contain them.
-_SPECIAL: tuple[tuple[Network, str], ...] = tuple(
+_SPECIAL: tuple[tuple[Network, Text], ...] = tuple(
     (ip_network(network), name)
     for network, name in (
-        ("0.0.0.0/32", "the unspecified address"),
-        ("0.0.0.0/8", "an address of the network 0.0.0.0/8, which stands for this machine"),
-        ("10.0.0.0/8", "a private address"),
-        ("100.64.0.0/10", "an address shared behind a carrier's NAT"),
-        ("127.0.0.0/8", "a loopback address"),
-        ("169.254.0.0/16", "a link-local address"),
-        ("172.16.0.0/12", "a private address"),
-        ("192.0.0.0/24", "a reserved address"),
-        ("192.0.2.0/24", "an address for documentation"),
-        ("192.88.99.0/24", "an address of a 6to4 relay"),
-        ("192.168.0.0/16", "a private address"),
-        ("198.18.0.0/15", "an address for benchmarks"),
-        ("198.51.100.0/24", "an address for documentation"),
-        ("203.0.113.0/24", "an address for documentation"),
-        ("224.0.0.0/4", "a multicast address"),
-        ("240.0.0.0/4", "a reserved address"),
-        ("::/128", "the unspecified address"),
-        ("::1/128", "a loopback address"),
-        ("::/96", "an IPv4-compatible address"),
-        ("64:ff9b::/96", "a NAT64 address"),
-        ("64:ff9b:1::/48", "a NAT64 address"),
-        ("2001::/32", "a Teredo address"),
-        ("2001::/23", "a reserved address"),
-        ("2001:db8::/32", "an address for documentation"),
-        ("2002::/16", "a 6to4 address"),
-        ("3fff::/20", "an address for documentation"),
-        ("fc00::/7", "a private address"),
-        ("fe80::/10", "a link-local address"),
-        ("fec0::/10", "a site-local address"),
-        ("ff00::/8", "a multicast address"),
+        ("0.0.0.0/32", _("the unspecified address")),
+        ("0.0.0.0/8", _("an address of the network 0.0.0.0/8, which stands for this machine")),
+        ("10.0.0.0/8", _("a private address")),
+        ("100.64.0.0/10", _("an address shared behind a carrier's NAT")),
+        ("127.0.0.0/8", _("a loopback address")),
+        ("169.254.0.0/16", _("a link-local address")),
+        ("172.16.0.0/12", _("a private address")),
+        ("192.0.0.0/24", _("a reserved address")),
+        ("192.0.2.0/24", _("an address for documentation")),
+        ("192.88.99.0/24", _("an address of a 6to4 relay")),
+        ("192.168.0.0/16", _("a private address")),
+        ("198.18.0.0/15", _("an address for benchmarks")),
+        ("198.51.100.0/24", _("an address for documentation")),
+        ("203.0.113.0/24", _("an address for documentation")),
+        ("224.0.0.0/4", _("a multicast address")),
+        ("240.0.0.0/4", _("a reserved address")),
+        ("::/128", _("the unspecified address")),
+        ("::1/128", _("a loopback address")),
+        ("::/96", _("an IPv4-compatible address")),
+        ("64:ff9b::/96", _("a NAT64 address")),
+        ("64:ff9b:1::/48", _("a NAT64 address")),
+        ("2001::/32", _("a Teredo address")),
+        ("2001::/23", _("a reserved address")),
+        ("2001:db8::/32", _("an address for documentation")),
+        ("2002::/16", _("a 6to4 address")),
+        ("3fff::/20", _("an address for documentation")),
+        ("fc00::/7", _("a private address")),
+        ("fe80::/10", _("a link-local address")),
+        ("fec0::/10", _("a site-local address")),
+        ("ff00::/8", _("a multicast address")),
     )
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 
-def special_kind(address: Address, private_networks: Sequence[Network] = ()) -> str | None:
+def special_kind(address: Address, private_networks: Sequence[Network] = ()) -> Text | None:
     """Say what keeps `address` from being a peer's, or None when it is public or in a listed network.
 
     An IPv4 address inside an IPv6 one (::ffff:10.0.0.1) is judged as the IPv4 address that it reaches. The
@@ -109,7 +111,7 @@ def special_kind(address: Address, private_networks: Sequence[Network] = ()) -> 
         if judged in network:
             return name
     if isinstance(judged, IPv6Address) and judged not in _GLOBAL_UNICAST:
-        return "a reserved address"
+        return _("a reserved address")
     return None
 
 
@@ -276,26 +278,29 @@ class HttpTransport:
         shown = _shown(url)
 
         def problem(reason: str) -> PeerError:
-            return PeerError("POST", shown, "address", f"the URL cannot be used: {reason}")
+            return PeerError("POST", shown, "address", _("the URL cannot be used: ${reason}", reason=reason))
 
         if not re.fullmatch(r"[!-~]+", url):
-            raise problem("expected printable ASCII characters only (write a host in punycode)")
+            raise problem(_("expected printable ASCII characters only (write a host in punycode)"))
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise problem("expected https://HOST[:PORT]/PATH") from error
+            raise problem(_("expected https://HOST[:PORT]/PATH")) from error
         tls = parts.scheme == "https"
         if not tls and not (parts.scheme == "http" and self._allow_http):
-            hint = " (the setting tconnect.network.allow_http permits http)" if parts.scheme == "http" else ""
-            raise problem(f"expected https, found {parts.scheme or 'no scheme'}{hint}")
+            if parts.scheme == "http":
+                raise problem(
+                    _("expected https, found http (the setting tconnect.network.allow_http permits http)")
+                )
+            raise problem(_("expected https, found ${scheme}", scheme=parts.scheme or _("no scheme")))
         if "@" in parts.netloc:
-            raise problem("it holds a user name or password; leave it out")
+            raise problem(_("it holds a user name or password; leave it out"))
         if "#" in url:
-            raise problem("it holds a fragment (#…); leave it out")
+            raise problem(_("it holds a fragment (#…); leave it out"))
         host = parts.hostname or ""
         if not _is_host(parts.netloc, host):
-            raise problem("expected a host name or IP address after https://")
+            raise problem(_("expected a host name or IP address after https://"))
         path = parts.path or "/"
         return _Target(
             shown=shown,
@@ -312,7 +317,11 @@ class HttpTransport:
             infos = self._look_up(target, limit)
         except TimeoutError as error:
             raise target.error(
-                "dns", f"looking up the name {target.host} took too long; check this machine's name servers"
+                "dns",
+                _(
+                    "looking up the name ${host} took too long; check this machine's name servers",
+                    host=target.host,
+                ),
             ) from error
         for info in infos:
             self._check_address(target, info[4][0])
@@ -344,11 +353,15 @@ class HttpTransport:
         except queue.Empty:
             raise TimeoutError from None
         if isinstance(answer, Exception) or not answer:
-            reason = _os_reason(answer) if isinstance(answer, OSError) else "no address"
+            reason = _os_reason(answer) if isinstance(answer, OSError) else _("no address")
             raise target.error(
                 "dns",
-                f"the name {target.host} cannot be resolved ({reason}); check the peer's URL and this machine's "
-                "name servers",
+                _(
+                    "the name ${host} cannot be resolved (${reason}); check the peer's URL and this machine's "
+                    "name servers",
+                    host=target.host,
+                    reason=reason,
+                ),
             )
         return cast(Sequence[tuple[Any, Any, int, str, tuple[Any, ...]]], answer)
 
@@ -357,11 +370,20 @@ class HttpTransport:
         kind = special_kind(address, self._private_networks)
         if kind is None:
             return
-        found = text if text == target.host else f"{target.host} has the address {text}, which"
+        found = (
+            text
+            if text == target.host
+            else _("${host} has the address ${address}, which", host=target.host, address=text)
+        )
         raise target.error(
             "address",
-            f"expected a public address, but {found} is {kind}; if the peer is meant to be there, add the network "
-            f"of that address (for example {_network_to_list(address)}) to the setting tconnect.network.private",
+            _(
+                "expected a public address, but ${found} is ${kind}; if the peer is meant to be there, add the "
+                "network of that address (for example ${network}) to the setting tconnect.network.private",
+                found=found,
+                kind=kind,
+                network=str(_network_to_list(address)),
+            ),
         )
 
     def _exchange(
@@ -394,7 +416,10 @@ class HttpTransport:
             if encoding not in _ENCODINGS:
                 raise target.error(
                     "http",
-                    f"the reply is encoded as {_plain(encoding)}; only gzip and deflate were asked for",
+                    _(
+                        "the reply is encoded as ${encoding}; only gzip and deflate were asked for",
+                        encoding=_plain(encoding),
+                    ),
                 )
             if response.length_remaining is not None and response.length_remaining > limit:
                 raise target.error("size", _size_reason(limit))
@@ -419,7 +444,7 @@ def call(
     try:
         return jsend.read(content)
     except BadReply as error:
-        raise PeerError("POST", _shown(url), "json", str(error)) from error
+        raise PeerError("POST", _shown(url), "json", error.text) from error
 
 
 def call_for_data(
@@ -445,9 +470,9 @@ def _connect_one_of(
 ) -> socket.socket:
     """Try the addresses in turn: nothing has been sent yet, and a machine may lack a route for IPv6."""
     failure: OSError = TimeoutError()
-    tried = ""
-    for number, (family, kind, protocol, _, address) in enumerate(infos):
-        tried = f"{address[0]} port {address[1]}"
+    tried: str = ""
+    for number, (family, kind, protocol, _name, address) in enumerate(infos):
+        tried = _("${address} port ${port}", address=address[0], port=str(address[1]))
         try:
             share = deadline.remaining() / (len(infos) - number)
             sock = socket.socket(family, kind, protocol)
@@ -465,9 +490,17 @@ def _connect_one_of(
         else:
             return sock
     if isinstance(failure, TimeoutError):
-        reason = f"no connection to {tried} within {deadline.seconds:.3g} s; is a firewall in between?"
+        reason = _(
+            "no connection to ${place} within ${seconds} s; is a firewall in between?",
+            place=tried,
+            seconds=f"{deadline.seconds:.3g}",
+        )
     else:
-        reason = f"no connection to {tried} ({_os_reason(failure)}); is the peer running?"
+        reason = _(
+            "no connection to ${place} (${reason}); is the peer running?",
+            place=tried,
+            reason=_os_reason(failure),
+        )
     raise target.error("connect", reason) from failure
 
 
@@ -483,7 +516,11 @@ def _spool(response: urllib3.BaseHTTPResponse, target: _Target, limit: int) -> B
                 spool.write(piece)
             except OSError as error:
                 raise target.error(
-                    "size", f"this site could not store the reply in a temporary file ({_os_reason(error)})"
+                    "size",
+                    _(
+                        "this site could not store the reply in a temporary file (${reason})",
+                        reason=_os_reason(error),
+                    ),
                 ) from error
         spool.seek(0)
         unfinished.pop_all()
@@ -496,25 +533,34 @@ def _exchange_failure(target: _Target, deadline: _Deadline, error: Exception) ->
     if isinstance(cause, TimeoutError):
         return target.error(
             "timeout",
-            f"the reply was not complete within {deadline.seconds:.3g} s; is the peer overloaded, or its list too "
-            "large for the time limit?",
+            _(
+                "the reply was not complete within ${seconds} s; is the peer overloaded, or its list too large "
+                "for the time limit?",
+                seconds=f"{deadline.seconds:.3g}",
+            ),
         )
     if isinstance(cause, ssl.SSLError):
-        return target.error("tls", f"the encrypted connection broke ({_tls_word(cause)})")
+        return target.error("tls", _("the encrypted connection broke (${reason})", reason=_tls_word(cause)))
     if isinstance(cause, http.client.RemoteDisconnected):
-        return target.error("http", "the peer closed the connection without an answer; look in its error log")
+        return target.error(
+            "http", _("the peer closed the connection without an answer; look in its error log")
+        )
     if isinstance(cause, http.client.IncompleteRead):
         return target.error(
-            "http", "the connection ended before the reply was complete; look in the peer's error log"
+            "http", _("the connection ended before the reply was complete; look in the peer's error log")
         )
     if isinstance(cause, OSError):
         return target.error(
-            "http", f"the connection broke before the reply was complete ({_os_reason(cause)})"
+            "http",
+            _("the connection broke before the reply was complete (${reason})", reason=_os_reason(cause)),
         )
     if isinstance(error, urllib3.exceptions.DecodeError):
-        return target.error("http", "the reply is not compressed in the way it says; look for a broken proxy")
+        return target.error(
+            "http", _("the reply is not compressed in the way it says; look for a broken proxy")
+        )
     return target.error(
-        "http", f"the answer is no proper HTTP ({type(cause).__name__}); is this a web server?"
+        "http",
+        _("the answer is no proper HTTP (${kind}); is this a web server?", kind=type(cause).__name__),
     )
 
 
@@ -559,37 +605,43 @@ def _tls_word(error: ssl.SSLError) -> str:
     return (error.reason or type(error).__name__).replace("_", " ").lower()
 
 
-def _tls_reason(target: _Target, deadline: _Deadline, error: OSError) -> str:
+def _tls_reason(target: _Target, deadline: _Deadline, error: OSError) -> Text:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"the certificate is not valid for {target.host} ({error.verify_message}); mend it at the peer, or name "
-            "your own certificate authority in the setting tconnect.network.ca_file"
+        return _(
+            "the certificate is not valid for ${host} (${reason}); mend it at the peer, or name your own "
+            "certificate authority in the setting tconnect.network.ca_file",
+            host=target.host,
+            reason=error.verify_message,
         )
     if isinstance(error, TimeoutError):
-        return f"no encrypted connection within {deadline.seconds:.3g} s; does the peer speak https at this port?"
-    if isinstance(error, ssl.SSLError):
-        return f"no encrypted connection ({_tls_word(error)}); does the peer speak https at this port?"
-    return f"no encrypted connection ({_os_reason(error)}); does the peer speak https at this port?"
+        return _(
+            "no encrypted connection within ${seconds} s; does the peer speak https at this port?",
+            seconds=f"{deadline.seconds:.3g}",
+        )
+    reason = _tls_word(error) if isinstance(error, ssl.SSLError) else _os_reason(error)
+    return _("no encrypted connection (${reason}); does the peer speak https at this port?", reason=reason)
 
 
-def _size_reason(limit: int) -> str:
-    return f"the reply is larger than {limit:,} bytes, the most that is taken here"
+def _size_reason(limit: int) -> Text:
+    return _("the reply is larger than ${limit} bytes, the most that is taken here", limit=f"{limit:,}")
 
 
-def _status_reason(status: int, location: str) -> str:
+def _status_reason(status: int, location: str) -> Text:
     try:
         found = f"{status} ({http.HTTPStatus(status).phrase})"
     except ValueError:
         found = str(status)
     if 300 <= status < 400 and location:  # noqa: PLR2004
-        return (
-            f"expected HTTP status 200, found {found}, a redirect to {_shown(location)}, which is not followed, as the "
-            "form would be lost; correct the peer's URL, or keep the peer from redirecting this path"
+        return _(
+            "expected HTTP status 200, found ${found}, a redirect to ${place}, which is not followed, as the form "
+            "would be lost; correct the peer's URL, or keep the peer from redirecting this path",
+            found=found,
+            place=_shown(location),
         )
     if status == http.HTTPStatus.NOT_FOUND:
-        hint = "check the peer's URL, including any path before /totara or /auth"
+        hint = _("check the peer's URL, including any path before /totara or /auth")
     elif status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        hint = "look in the error log of the peer"
+        hint = _("look in the error log of the peer")
     else:
-        hint = "check the peer's URL, and any proxy or firewall in front of the peer"
-    return f"expected HTTP status 200, found {found}; {hint}"
+        hint = _("check the peer's URL, and any proxy or firewall in front of the peer")
+    return _("expected HTTP status 200, found ${found}; ${hint}", found=found, hint=hint)

@@ -17,7 +17,6 @@ from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, Map
 from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.protocol.users import UserRecord
-from tconnect_pyramid.texts import Text
 from tconnect_pyramid.texts import text as _
 
 AUTH = "connect"
@@ -154,7 +153,7 @@ def shared_columns(columns: ColumnMap) -> tuple[str, ...]:
     )
 
 
-def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> Text | None:
+def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> str | None:
     """Why the account table cannot hold these values, or None when it can.
 
     A single value that the database refuses would end the whole run. The reason names no value.

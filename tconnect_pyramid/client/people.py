@@ -64,7 +64,7 @@ def new_picture(context: Context, peer: ServerPeer, record: UserRecord) -> NewPi
         return None
     if number == 0:
         return NewPicture(0, {})
-    reason: str | None = rules.misfit(columns, {"picture": number})
+    reason = rules.misfit(columns, {"picture": number})
     try:
         if reason is None and record.pictures:
             return NewPicture(number, pictures.received(record.pictures))

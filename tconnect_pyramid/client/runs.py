@@ -49,7 +49,7 @@ def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
     with context.unit() as session:
         run = _held(session, run_id)
         if session.get(Server, run.server_id) is None:
-            raise Conflict(_("The server of run ${run_id} is not connected any more.", run_id=str(run_id)))
+            raise Conflict(_("The server of run ${id} is not connected any more.", id=str(run_id)))
         approved = _approve(session, run, context.clock() + APPROVAL_SECONDS)
         context.audit(session, actor, "run.approved", str(run_id), kind=run.kind, removals=approved)
         kind, server_id = run.kind, run.server_id
@@ -67,14 +67,16 @@ def reject_run(context: Context, run_id: int, *, actor: str) -> None:
 def _find(session: Session, run_id: int) -> Run:
     row = session.get(Run, run_id)
     if row is None:
-        raise NotFound(_("There is no run ${run_id}; `tconnect client run list` shows them.", run_id=str(run_id)))
+        raise NotFound(_("There is no run ${id}; `tconnect client run list` shows them.", id=str(run_id)))
     return row
 
 
 def _held(session: Session, run_id: int) -> Run:
     run = _find(session, run_id)
     if run.state != HELD:
-        raise Conflict(_("Run ${run_id} waits for no decision: its state is ${state}.", run_id=str(run_id), state=run.state))
+        raise Conflict(
+            _("Run ${id} waits for no decision: its state is ${state}.", id=str(run_id), state=run.state)
+        )
     return run
 
 

@@ -17,6 +17,7 @@ ONE: Mapping[str, Text] = {
     "organisation_framework": _("organisation framework"),
     "organisation_type": _("organisation type"),
     "job": _("job"),
+    "course": _("course"),
 }
 MANY: Mapping[str, Text] = {
     "audience": _("audiences"),

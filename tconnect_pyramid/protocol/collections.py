@@ -17,6 +17,7 @@ from tconnect_pyramid.protocol.columns import (
     write_record,
 )
 from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.texts import text as _
 
 Kind = Literal["cohort", "course"]
 
@@ -145,12 +146,12 @@ def read_collections(data: object) -> list[tuple[Kind, object]]:
     delete every collection of that kind.
     """
     if not isinstance(data, dict):
-        raise BadReply("the reply holds no collections")
+        raise BadReply(_("the reply holds no collections"))
     found: list[tuple[Kind, object]] = []
     for kind in KINDS:
         records = data.get(kind)
         if not isinstance(records, list):
-            raise BadReply(f"the reply holds no list called {kind}")
+            raise BadReply(_("the reply holds no list called ${kind}", kind=kind))
         found.extend((kind, raw) for raw in records)
     return found
 
@@ -162,11 +163,11 @@ def read_collection(kind: Kind, raw: object) -> CollectionRecord:
     would empty the audience (protocol 5).
     """
     if not isinstance(raw, dict):
-        raise BadRecord(None, f"the {kind} is not an object")
+        raise BadRecord(None, _("the ${kind} is not an object", kind=kind))
     remote_id = read_id(raw)
     name_field = _NAME[kind]
     if raw.get(name_field.name) is None:
-        raise BadRecord(remote_id, f"{name_field.name} is missing")
+        raise BadRecord(remote_id, _("${field} is missing", field=name_field.name))
     return CollectionRecord(
         kind=kind,
         id=remote_id,
@@ -179,11 +180,14 @@ def read_collection(kind: Kind, raw: object) -> CollectionRecord:
 
 def _read_members(raw: object, remote_id: int) -> tuple[int, ...]:
     if not isinstance(raw, list):
-        raise BadRecord(remote_id, "members is not a list")
+        raise BadRecord(remote_id, _("members is not a list"))
     members: dict[int, None] = {}
     for position, entry in enumerate(raw, start=1):
         member = canonical_int(entry.get("id")) if isinstance(entry, dict) else None
         if not member:
-            raise BadRecord(remote_id, f"member {position} of {len(raw)} has no usable id")
+            raise BadRecord(
+                remote_id,
+                _("member ${position} of ${total} has no usable id", position=position, total=len(raw)),
+            )
         members[member] = None
     return tuple(members)

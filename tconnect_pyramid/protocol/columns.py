@@ -8,6 +8,7 @@ from typing import Literal
 
 from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.protocol.values import MAX_INT, canonical_int, canonical_time, clean_text
+from tconnect_pyramid.texts import text as _
 
 # What a text without a limit of its own may hold, in characters, when it comes from a peer.
 MAX_LONG_TEXT = 1_000_000
@@ -98,7 +99,7 @@ def read_id(raw: Mapping[str, object]) -> int:
     """The id of a record; raises `BadRecord` when it has none above 0."""
     remote_id = canonical_int(raw.get("id"))
     if not remote_id:
-        raise BadRecord(None, "id is not a whole number above 0")
+        raise BadRecord(None, _("id is not a whole number above 0"))
     return remote_id
 
 
@@ -110,25 +111,33 @@ def read_value(field: Field, value: object, remote_id: int) -> str | int | None:
     if value is None:
         return None if field.nullable else field.default
     if not isinstance(value, str | int | float):
-        raise BadRecord(remote_id, f"{field.name} is neither a text nor a number")
+        raise BadRecord(remote_id, _("${field} is neither a text nor a number", field=field.name))
     if isinstance(value, bool):
         value = int(value)
     if field.kind == "int":
         whole = canonical_int(value)
         if whole is None:
-            raise BadRecord(remote_id, f"{field.name} is not a whole number from 0 to 2^63-1")
+            raise BadRecord(remote_id, _("${field} is not a whole number from 0 to 2^63-1", field=field.name))
         return whole
     if field.kind == "time":
         seconds = canonical_time(value)
         if seconds is None:
-            raise BadRecord(remote_id, f"{field.name} is not a time in whole seconds")
+            raise BadRecord(remote_id, _("${field} is not a time in whole seconds", field=field.name))
         return seconds
     if isinstance(value, int) and not -MAX_INT <= value <= MAX_INT:
-        raise BadRecord(remote_id, f"{field.name} is a number larger than 2^63-1")
+        raise BadRecord(remote_id, _("${field} is a number larger than 2^63-1", field=field.name))
     limit = MAX_LONG_TEXT if field.limit is None else field.limit
     cleaned = clean_text(value if isinstance(value, str) else str(value))
     if len(cleaned) > limit:
-        raise BadRecord(remote_id, f"{field.name} has {len(cleaned)} characters, more than {limit}")
+        raise BadRecord(
+            remote_id,
+            _(
+                "${field} has ${length} characters, more than ${limit}",
+                field=field.name,
+                length=len(cleaned),
+                limit=limit,
+            ),
+        )
     return cleaned
 
 

@@ -5,7 +5,7 @@ Both are built alike; only the order of their keys differs, and that positions m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,8 @@ from tconnect_pyramid.protocol.columns import (
     write_value,
 )
 from tconnect_pyramid.protocol.values import clean_text
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 Kind = Literal["position", "organisation"]
 
@@ -203,22 +205,28 @@ def read_hierarchy(kind: Kind, data: object) -> tuple[list[object], list[object]
     everything of this kind.
     """
     if not isinstance(data, dict):
-        raise BadReply(f"the reply holds no {ITEMS[kind]}")
+        raise BadReply(_("the reply holds no ${items}", items=ITEMS[kind]))
     for name in (FRAMEWORKS, ITEMS[kind]):
         if name not in data:
-            raise BadReply(f"the reply holds no list called {name}")
+            raise BadReply(_("the reply holds no list called ${name}", name=name))
     frameworks, items = data[FRAMEWORKS], data[ITEMS[kind]]
     if frameworks is None and items is None:
         return None
     if not isinstance(frameworks, list) or not isinstance(items, list):
-        raise BadReply(f"{FRAMEWORKS} and {ITEMS[kind]} of the reply are neither both lists nor both null")
+        raise BadReply(
+            _(
+                "${frameworks} and ${items} of the reply are neither both lists nor both null",
+                frameworks=FRAMEWORKS,
+                items=ITEMS[kind],
+            )
+        )
     return frameworks, items
 
 
 def read_framework(raw: object) -> FrameworkRecord:
     """One framework, its strings cleaned; raises `BadRecord` when it cannot be used."""
     if not isinstance(raw, dict):
-        raise BadRecord(None, "the framework is not an object")
+        raise BadRecord(None, _("the framework is not an object"))
     remote_id = read_id(raw)
     _require(raw, remote_id, "fullname")
     return FrameworkRecord(
@@ -240,15 +248,15 @@ def read_item(kind: Kind, raw: object) -> ItemRecord:
     for none it would move the item or empty its fields.
     """
     if not isinstance(raw, dict):
-        raise BadRecord(None, f"the {kind} is not an object")
+        raise BadRecord(None, _("the ${kind} is not an object", kind=kind))
     remote_id = read_id(raw)
     _require(raw, remote_id, "fullname", "frameworkid", "parentid")
     if "typeidnumber" not in raw:
-        raise BadRecord(remote_id, "typeidnumber is missing")
+        raise BadRecord(remote_id, _("typeidnumber is missing"))
     framework_id = read_int(_ITEM["frameworkid"], raw, remote_id)
     parent_id = read_int(_ITEM["parentid"], raw, remote_id) or None
     if not framework_id:
-        raise BadRecord(remote_id, "frameworkid is not a whole number above 0")
+        raise BadRecord(remote_id, _("frameworkid is not a whole number above 0"))
     is_timed = kind == POSITION
     return ItemRecord(
         id=remote_id,
@@ -270,17 +278,16 @@ def read_item(kind: Kind, raw: object) -> ItemRecord:
 def _require(raw: Mapping[str, object], remote_id: int, *names: str) -> None:
     for name in names:
         if raw.get(name) is None:
-            raise BadRecord(remote_id, f"{name} is missing")
+            raise BadRecord(remote_id, _("${name} is missing", name=name))
 
 
 def _read_custom_fields(raw: object, remote_id: int) -> tuple[CustomField, ...]:
     if not isinstance(raw, list):
-        raise BadRecord(remote_id, "custom_fields is not a list")
+        raise BadRecord(remote_id, _("custom_fields is not a list"))
     fields: dict[tuple[str, str], CustomField] = {}
     for position, entry in enumerate(raw, start=1):
-        where = f"custom field {position} of {len(raw)}"
         if not isinstance(entry, dict):
-            raise BadRecord(remote_id, f"{where} is not an object")
+            raise BadRecord(remote_id, _("${where} is not an object", where=_field_at(position, raw)))
         try:
             field = CustomField(
                 shortname=read_text(_SHORTNAME, entry, remote_id),
@@ -289,8 +296,16 @@ def _read_custom_fields(raw: object, remote_id: int) -> tuple[CustomField, ...]:
                 value=read_text_or_none(_VALUE, entry, remote_id),
             )
         except BadRecord as error:
-            raise BadRecord(remote_id, f"{where}: {error.reason}") from None
+            raise BadRecord(
+                remote_id, _("${where}: ${reason}", where=_field_at(position, raw), reason=error.reason)
+            ) from None
         if not field.shortname or not field.datatype:
-            raise BadRecord(remote_id, f"{where} has no shortname or no datatype")
+            raise BadRecord(
+                remote_id, _("${where} has no shortname or no datatype", where=_field_at(position, raw))
+            )
         fields.setdefault((field.shortname, field.datatype), field)
     return tuple(fields.values())
+
+
+def _field_at(position: int, raw: Sized) -> Text:
+    return _("custom field ${position} of ${total}", position=position, total=len(raw))

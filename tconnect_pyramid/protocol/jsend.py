@@ -10,6 +10,8 @@ import msgspec
 
 from tconnect_pyramid.errors import BadReply, Refused
 from tconnect_pyramid.protocol.values import clean_text
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 CONTENT_TYPE = "application/json; charset=utf-8"
 
@@ -69,7 +71,7 @@ def read(body: bytes) -> Result:
     """
     document = _tidy(_parse(body), 0)
     if not isinstance(document, dict):
-        raise BadReply(f"the reply is not a JSON object but {_kind(document)}")
+        raise BadReply(_("the reply is not a JSON object but ${kind}", kind=_kind(document)))
     status = document.get("status")
     if status == "success":
         return Success(document.get("data"))
@@ -78,9 +80,11 @@ def read(body: bytes) -> Result:
     if status == "error":
         message = document.get("message")
         if not isinstance(message, str):
-            raise BadReply(f"the reply is an error whose message is not a text but {_kind(message)}")
+            raise BadReply(
+                _("the reply is an error whose message is not a text but ${kind}", kind=_kind(message))
+            )
         return Error(message)
-    raise BadReply("the reply has no status success, fail or error; the address may be of something else")
+    raise BadReply(_("the reply has no status success, fail or error; the address may be of something else"))
 
 
 def describe(result: Fail | Error) -> str:
@@ -92,7 +96,7 @@ def describe(result: Fail | Error) -> str:
     # Python counts what reorders, hides or breaks a line among the unprintable, not only control characters.
     visible = "".join(character for character in text[: _MAX_QUOTE * 10] if character.isprintable()).strip()
     if not visible:
-        return "no reason given"
+        return _("no reason given")
     return visible if len(visible) <= _MAX_QUOTE else visible[: _MAX_QUOTE - 1] + "…"
 
 
@@ -112,40 +116,44 @@ def _read_reasons(data: object) -> dict[str, str]:
     if data == []:
         return {}
     if not isinstance(data, dict):
-        raise BadReply(f"the reply is a fail whose data is not an object but {_kind(data)}")
+        raise BadReply(_("the reply is a fail whose data is not an object but ${kind}", kind=_kind(data)))
     for reason in data.values():
         if not isinstance(reason, str):
-            raise BadReply(f"the reply is a fail whose reason is not a text but {_kind(reason)}")
+            raise BadReply(
+                _("the reply is a fail whose reason is not a text but ${kind}", kind=_kind(reason))
+            )
     return data
 
 
 def _parse(body: bytes) -> object:
     if not body:
-        raise BadReply("the reply is empty")
+        raise BadReply(_("the reply is empty"))
     if body[:1000].lstrip()[:1] == b"<":
         raise BadReply(
-            "the reply is not JSON but HTML: the address may be wrong, or a proxy answered instead"
+            _("the reply is not JSON but HTML: the address may be wrong, or a proxy answered instead")
         )
     try:
         return msgspec.json.decode(body)
     except RecursionError:
-        raise BadReply(f"the reply is nested deeper than {MAX_DEPTH} levels") from None
+        raise BadReply(_("the reply is nested deeper than ${limit} levels", limit=MAX_DEPTH)) from None
     except UnicodeDecodeError as error:
-        raise BadReply(f"the reply is not JSON: no UTF-8 at byte {error.start}") from None
+        raise BadReply(
+            _("the reply is not JSON: no UTF-8 at byte ${position}", position=error.start)
+        ) from None
     except msgspec.DecodeError as error:
         # msgspec refuses halves of surrogate pairs, which we accept and clean away.
         if b"\\ud" in body or b"\\uD" in body:
             return _parse_slowly(body)
-        raise BadReply(f"the reply is not JSON: {error}") from None
+        raise BadReply(_("the reply is not JSON: ${error}", error=str(error))) from None
 
 
 def _parse_slowly(body: bytes) -> object:
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except RecursionError:
-        raise BadReply(f"the reply is nested deeper than {MAX_DEPTH} levels") from None
+        raise BadReply(_("the reply is nested deeper than ${limit} levels", limit=MAX_DEPTH)) from None
     except ValueError as error:
-        raise BadReply(f"the reply is not JSON: {error}") from None
+        raise BadReply(_("the reply is not JSON: ${error}", error=str(error))) from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -158,23 +166,23 @@ def _tidy(value: object, depth: int) -> object:
     if not isinstance(value, dict | list):
         return value
     if depth >= MAX_DEPTH:
-        raise BadReply(f"the reply is nested deeper than {MAX_DEPTH} levels")
+        raise BadReply(_("the reply is nested deeper than ${limit} levels", limit=MAX_DEPTH))
     if isinstance(value, dict):
         return {clean_text(key): _tidy(item, depth + 1) for key, item in value.items()}
     return [_tidy(item, depth + 1) for item in value]
 
 
-def _kind(value: object) -> str:
+def _kind(value: object) -> Text:
     match value:
         case None:
-            return "null or absent"
+            return _("null or absent")
         case bool():
-            return "a boolean"
+            return _("a boolean")
         case int() | float():
-            return "a number"
+            return _("a number")
         case str():
-            return "a text"
+            return _("a text")
         case list():
-            return "a list"
+            return _("a list")
         case _:
-            return "an object"
+            return _("an object")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 
 from tconnect_pyramid.errors import BadRecord, BadReply
@@ -24,6 +24,8 @@ from tconnect_pyramid.protocol.columns import (
 )
 from tconnect_pyramid.protocol.values import as_flag, canonical_int, clean_text
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 _PICTURE_FILE = re.compile(r"f[123]\.(?:png|jpg)")
 
@@ -249,7 +251,7 @@ def read_users(data: object) -> list[object]:
     """
     users = data.get("users") if isinstance(data, dict) else None
     if not isinstance(users, list):
-        raise BadReply("the reply holds no list of users")
+        raise BadReply(_("the reply holds no list of users"))
     return users
 
 
@@ -259,7 +261,7 @@ def read_user(raw: object) -> UserRecord:
     No message holds a value of the record.
     """
     if not isinstance(raw, dict):
-        raise BadRecord(None, "the record is not an object")
+        raise BadRecord(None, _("the record is not an object"))
     remote_id = read_id(raw)
     values: dict[str, str | int | None] = {}
     for field in USER_FIELDS:
@@ -267,7 +269,7 @@ def read_user(raw: object) -> UserRecord:
             values[field.name] = read_value(field, raw[field.name], remote_id)
     for name in REQUIRED:
         if raw.get(name) is None:
-            raise BadRecord(remote_id, f"{name} is missing")
+            raise BadRecord(remote_id, _("${name} is missing", name=name))
     is_deleted = _read_flag(raw, "deleted", remote_id)
     return UserRecord(
         id=remote_id,
@@ -287,7 +289,7 @@ def _read_flag(raw: Mapping[str, object], name: str, remote_id: int) -> bool:
         return False
     flag = as_flag(value)
     if flag is None:
-        raise BadRecord(remote_id, f"{name} is neither 0 nor 1")
+        raise BadRecord(remote_id, _("${name} is neither 0 nor 1", name=name))
     return flag
 
 
@@ -297,13 +299,13 @@ def _read_pictures(raw: object, remote_id: int) -> dict[str, str] | None:
     if raw == []:
         return {}
     if not isinstance(raw, dict):
-        raise BadRecord(remote_id, "pictures is not an object of files")
+        raise BadRecord(remote_id, _("pictures is not an object of files"))
     pictures: dict[str, str] = {}
     for name, content in raw.items():
         if _PICTURE_FILE.fullmatch(name) is None:
             continue
         if not isinstance(content, str):
-            raise BadRecord(remote_id, f"pictures: {name} is not a text")
+            raise BadRecord(remote_id, _("pictures: ${name} is not a text", name=name))
         pictures[name] = content
     return pictures
 
@@ -312,12 +314,11 @@ def _read_profile_fields(raw: object, remote_id: int) -> tuple[ProfileFieldRecor
     if raw is None:
         return None
     if not isinstance(raw, list):
-        raise BadRecord(remote_id, "profile_fields is not a list")
+        raise BadRecord(remote_id, _("profile_fields is not a list"))
     fields: dict[tuple[str, str], ProfileFieldRecord] = {}
     for position, entry in enumerate(raw, start=1):
-        where = f"profile field {position} of {len(raw)}"
         if not isinstance(entry, dict):
-            raise BadRecord(remote_id, f"{where} is not an object")
+            raise BadRecord(remote_id, _("${where} is not an object", where=_field_at(position, raw)))
         try:
             field = ProfileFieldRecord(
                 shortname=read_text(_SHORTNAME, entry, remote_id),
@@ -325,9 +326,13 @@ def _read_profile_fields(raw: object, remote_id: int) -> tuple[ProfileFieldRecor
                 data=read_text_or_none(_DATA, entry, remote_id),
             )
         except BadRecord as error:
-            raise BadRecord(remote_id, f"{where}: {error.reason}") from None
+            raise BadRecord(
+                remote_id, _("${where}: ${reason}", where=_field_at(position, raw), reason=error.reason)
+            ) from None
         if not field.shortname or not field.datatype:
-            raise BadRecord(remote_id, f"{where} has no shortname or no datatype")
+            raise BadRecord(
+                remote_id, _("${where} has no shortname or no datatype", where=_field_at(position, raw))
+            )
         fields.setdefault((field.shortname, field.datatype), field)
     return tuple(fields.values())
 
@@ -336,22 +341,26 @@ def _read_jobs(raw: object, remote_id: int) -> tuple[JobRecord, ...] | None:
     if raw is None:
         return None
     if not isinstance(raw, list):
-        raise BadRecord(remote_id, "jobs is not a list")
+        raise BadRecord(remote_id, _("jobs is not a list"))
     jobs: list[JobRecord] = []
     ids: set[int] = set()
     idnumbers: set[str] = set()
     for position, entry in enumerate(raw, start=1):
-        where = f"job {position} of {len(raw)}"
         if not isinstance(entry, dict):
-            raise BadRecord(remote_id, f"{where} is not an object")
+            raise BadRecord(remote_id, _("${where} is not an object", where=_job_at(position, raw)))
         try:
             job = _read_job(entry)
         except BadRecord as error:
-            raise BadRecord(remote_id, f"{where}: {error.reason}") from None
+            raise BadRecord(
+                remote_id, _("${where}: ${reason}", where=_job_at(position, raw), reason=error.reason)
+            ) from None
         if not job.idnumber:
-            raise BadRecord(remote_id, f"{where} has no idnumber")
+            raise BadRecord(remote_id, _("${where} has no idnumber", where=_job_at(position, raw)))
         if job.id in ids or job.idnumber in idnumbers:
-            raise BadRecord(remote_id, f"{where} has the id or the idnumber of another job")
+            raise BadRecord(
+                remote_id,
+                _("${where} has the id or the idnumber of another job", where=_job_at(position, raw)),
+            )
         ids.add(job.id)
         idnumbers.add(job.idnumber)
         jobs.append(job)
@@ -373,3 +382,11 @@ def _read_job(raw: Mapping[str, object]) -> JobRecord:
         organisationid=read_int_or_none(_JOB["organisationid"], raw, job_id) or None,
         sortorder=read_int(_JOB["sortorder"], raw, job_id),
     )
+
+
+def _field_at(position: int, raw: Sized) -> Text:
+    return _("profile field ${position} of ${total}", position=position, total=len(raw))
+
+
+def _job_at(position: int, raw: Sized) -> Text:
+    return _("job ${position} of ${total}", position=position, total=len(raw))

@@ -26,6 +26,7 @@ from tconnect_pyramid.security.cookies import (
     set_browser_id,
 )
 from tconnect_pyramid.sessions import Ended, SignedIn
+from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.wiring import acting_as
 
 
@@ -127,7 +128,7 @@ def act_as(request: Request, account_key: int) -> Headers:
     context = request.tconnect
     current = current_sign_in(request)
     if current is None:
-        raise Conflict("Log in first.")
+        raise Conflict(_("Log in first."))
     browser_id = sessions.new_browser_id()
     with context.unit() as session:
         sessions.act_as(session, context, current, account_key, browser_id)

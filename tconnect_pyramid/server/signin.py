@@ -24,6 +24,7 @@ from tconnect_pyramid.server.clients import ACTIVE
 from tconnect_pyramid.server.failures import log_bug
 from tconnect_pyramid.server.records import person
 from tconnect_pyramid.sessions import SignedIn
+from tconnect_pyramid.texts import text as _
 
 REDEEM_SECONDS = 60
 """How long an ssotoken can be redeemed."""
@@ -57,7 +58,11 @@ def grant(context: Context, signed_in: SignedIn, client: RequestingClient, reque
     """
     if signed_in.acted_by is not None:
         raise ActingAsAnother(
-            f"You are acting as {signed_in.account.fullname}: end that, or cancel logging in at {client.name}."
+            _(
+                "You are acting as ${person}: end that, or cancel logging in at ${client}.",
+                person=signed_in.account.fullname,
+                client=client.name,
+            )
         )
     try:
         ssotoken = _carry_on(context, signed_in, client, requesttoken)
@@ -134,7 +139,7 @@ def _finish(client: RequestingClient, requesttoken: str, result: str, *more: tup
 
 def _carry_on(context: Context, signed_in: SignedIn, client: RequestingClient, requesttoken: str) -> str:
     if not is_token(requesttoken):
-        raise SignInFailed("the request token is badly formed")
+        raise SignInFailed(_("the request token is badly formed"))
     with context.reading() as session:
         peer = _admit(session, context, signed_in, client)
     result = call_client(
@@ -145,7 +150,9 @@ def _carry_on(context: Context, signed_in: SignedIn, client: RequestingClient, r
         requesttoken=requesttoken,
     )
     if not isinstance(result, jsend.Success):
-        raise SignInFailed(f"the client does not know the request token: {jsend.describe(result)}")
+        raise SignInFailed(
+            _("the client does not know the request token: ${answer}", answer=jsend.describe(result))
+        )
     ssotoken = new_token()
     with context.unit() as session:
         # The client took its time to answer: what was true before is asked again. The sign-in's row
@@ -168,10 +175,10 @@ def _admit(
     session: Session, context: Context, signed_in: SignedIn, client: RequestingClient, *, lock: bool = False
 ) -> ClientPeer:
     if not context.options(session).server_enabled:
-        raise SignInFailed("this site is not enabled as a server")
+        raise SignInFailed(_("this site is not enabled as a server"))
     row = session.get(Client, client.id)
     if row is None or row.state != ACTIVE:
-        raise SignInFailed("the client is not active")
+        raise SignInFailed(_("the client is not active"))
     living = select(SignIn.id).where(
         SignIn.id == signed_in.signin_id,
         SignIn.account_key == signed_in.account.key,
@@ -179,9 +186,9 @@ def _admit(
         SignIn.acted_by.is_(None),
     )
     if session.scalar(living.with_for_update() if lock else living) is None:
-        raise SignInFailed("the sign-in on this site has ended, or somebody else acts in it")
+        raise SignInFailed(_("the sign-in on this site has ended, or somebody else acts in it"))
     if not may_sign_in(session, context, row.restrict_audience_id, signed_in.account.key):
-        raise SignInFailed("the person may not use this client: not in its audience, suspended or deleted")
+        raise SignInFailed(_("the person may not use this client: not in its audience, suspended or deleted"))
     return client_peer(context.box, row)
 
 

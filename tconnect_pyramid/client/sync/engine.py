@@ -16,7 +16,7 @@ from tconnect_pyramid.client.sync import guard, history, lease
 from tconnect_pyramid.client.sync.apply_collections import apply_collections
 from tconnect_pyramid.client.sync.apply_hierarchy import apply_hierarchy
 from tconnect_pyramid.client.sync.apply_users import apply_users
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, ORGANISATIONS, POSITIONS, USERS, Plan
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, ITEM_KINDS, ORGANISATIONS, POSITIONS, USERS, Plan
 from tconnect_pyramid.client.sync.plan_collections import plan_collections
 from tconnect_pyramid.client.sync.plan_hierarchy import plan_hierarchy
 from tconnect_pyramid.client.sync.plan_users import plan_users
@@ -25,6 +25,7 @@ from tconnect_pyramid.client.sync.receive import receive
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
+from tconnect_pyramid.directory.nouns import MANY
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, TConnectError, TransactionOpen
 from tconnect_pyramid.models import Server
 from tconnect_pyramid.options import Options
@@ -81,11 +82,14 @@ def run_sync(
     SyncBusy while another run works on the same server.
     """
     if kind not in _STEPS:
-        raise InvalidInput("kind", _("There is no sync of ${kind}; there are ${kinds}.", kind=repr(kind), kinds=', '.join(KINDS)))
+        raise InvalidInput(
+            "kind",
+            _("There is no sync of ${kind}; there are ${kinds}.", kind=repr(kind), kinds=", ".join(KINDS)),
+        )
     with context.reading() as session:
         row = session.get(Server, server_id)
         if row is None:
-            raise NotFound(_("There is no server with the id ${server_id}.", server_id=str(server_id)))
+            raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
         idnumber = row.idnumber
         reason = why_not(session, context, kind, row)
     sync = _Sync(context, kind, server_id, idnumber, origin, time.monotonic())
@@ -104,11 +108,15 @@ def why_not(session: Session, context: Context, kind: str, server: Server) -> st
     if wanted is None:
         return ""
     if not wanted(context.options(session)):
-        return f"The setting client.sync_{kind} is off, so nothing was asked and nothing was changed."
+        return _(
+            "The setting client.sync_${kind} is off, so nothing was asked and nothing was changed.", kind=kind
+        )
     if server.apiversion < FIRST_VERSION_WITH_JOBS:
-        return (
-            f"Version {server.apiversion} of the protocol, which is spoken with this server, knows no {kind}; "
-            "nothing was asked and nothing was changed."
+        return _(
+            "Version ${version} of the protocol, which is spoken with this server, knows no ${kinds}; "
+            "nothing was asked and nothing was changed.",
+            version=server.apiversion,
+            kinds=MANY[ITEM_KINDS[kind]],
         )
     return ""
 
@@ -163,7 +171,9 @@ class _Sync:
         except (TConnectError, SQLAlchemyError) as error:
             return self._fail(run_id, _words(error))
         except BaseException as error:
-            self._fail(run_id, f"The run was ended by {type(error).__name__}; nothing was changed.")
+            self._fail(
+                run_id, _("The run was ended by ${kind}; nothing was changed.", kind=type(error).__name__)
+            )
             raise
 
     def _run(self, grip: lease.Grip, run_id: int) -> RunReport:
@@ -260,7 +270,7 @@ def _words(error: Exception) -> str:
     """An error for the run's message. A database's first line only: the others quote rows."""
     if isinstance(error, DBAPIError):
         first = str(error.orig).partition("\n")[0]
-        return f"The database refused: {first}. Nothing was changed."
+        return _("The database refused: ${reason}. Nothing was changed.", reason=first)
     if isinstance(error, SQLAlchemyError):
-        return f"The database refused ({type(error).__name__}). Nothing was changed."
-    return str(error)
+        return _("The database refused (${kind}). Nothing was changed.", kind=type(error).__name__)
+    return error.text if isinstance(error, TConnectError) else str(error)

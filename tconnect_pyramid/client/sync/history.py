@@ -67,7 +67,7 @@ def end(
     session.execute(
         update(Run)
         .where(Run.id == run_id)
-        .values(state=state, seconds=seconds, message=message, counts=dict(counts or {}))
+        .values(state=state, seconds=seconds, message=str(message), counts=dict(counts or {}))
     )
     for some in in_batches(lines):
         session.execute(
