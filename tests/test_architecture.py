@@ -6,6 +6,7 @@ A room is a module or a package directly below `tconnect_pyramid`; the package's
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,27 @@ PURE: dict[str, frozenset[str]] = {
 }
 
 RAW_SETTINGS = frozenset({"settings", "wiring", "site"})
+
+# Errors whose sentence a page may show, and which of their arguments it is. Refused is a word of the protocol, and
+# a ConfigurationProblem is read where the site does not start.
+SENTENCES = {
+    "InvalidInput": 1,
+    "NotFound": 0,
+    "Conflict": 0,
+    "PeerError": 3,
+    "BadReply": 0,
+    "BadRecord": 1,
+    "SignInFailed": 0,
+    "ActingAsAnother": 0,
+    "SyncBusy": 0,
+    "LeaseLost": 0,
+    "CannotDecrypt": 0,
+    "PictureProblem": 0,
+}
+# What only a command line says, which is in English.
+ENGLISH_ONLY = ("cli/", "tasks/", "site/seed.py")
+# Puts sentences that the rules wrote together again.
+UNPACKERS = ("views/notices.py",)
 
 
 @dataclass(frozen=True)
@@ -187,6 +209,64 @@ def hidden_state(module: Module) -> Iterator[str]:
                 yield f"{module.at(node)}: changes the module's {', '.join(names)}; keep it in the registry"
 
 
+def is_in(module: Module, places: tuple[str, ...]) -> bool:
+    return module.path.relative_to(FOLDER).as_posix().startswith(places)
+
+
+def made_here(node: ast.AST) -> bool:
+    """Whether text is put together on the spot, by any of Python's ways to do it."""
+    match node:
+        case ast.JoinedStr() | ast.Constant(value=str()):
+            return True
+        case ast.BinOp(left=left, right=right):
+            return made_here(left) or made_here(right)
+        case ast.IfExp(body=body, orelse=orelse):
+            return made_here(body) or made_here(orelse)
+        case ast.Call(func=ast.Attribute(value=value, attr="format" | "join" | "rstrip")):
+            return made_here(value)
+    return False
+
+
+def sentences_in_english_only(module: Module) -> Iterator[str]:
+    if is_in(module, ENGLISH_ONLY):
+        return
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in SENTENCES:
+                named = [each.value for each in node.keywords if each.arg in {"message", "reason"}]
+                for said in [*node.args[SENTENCES[name] :][:1], *named]:
+                    if made_here(said):
+                        yield f"{module.at(node)}: {name} says a plain str; make it by texts.text or plural"
+
+
+def templates_that_cannot_be_found(module: Module) -> Iterator[str]:
+    if is_in(module, UNPACKERS):
+        return
+    makers = {
+        alias.asname or alias.name: {"text": 1, "plural": 2}.get(alias.name, 0)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and node.module == f"{PACKAGE}.texts"
+        for alias in node.names
+    }
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if makers.get(name):
+                templates = [
+                    each.value
+                    for each in node.args[: makers[name]]
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                ]
+                if len(templates) < makers[name]:
+                    yield f"{module.at(node)}: the template is no literal, so that nobody finds it"
+                    continue
+                places = {place for each in templates for place in re.findall(r"\$\{([^}]*)\}", each)}
+                given = {each.arg for each in node.keywords}
+                if None not in given and places - ({"number"} if makers[name] > 1 else set()) != given:
+                    yield f"{module.at(node)}: has the places {sorted(places)} and values for {sorted(given)}"
+                if not all(re.fullmatch("[a-z][a-z0-9_]*", place) for place in places):
+                    yield f"{module.at(node)}: a place has a name with more than a-z, 0-9 and _"
+
+
 RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     upward_imports,
     libraries_of_others,
@@ -195,6 +275,8 @@ RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     imports_inside_functions,
     readers_of_raw_settings,
     hidden_state,
+    sentences_in_english_only,
+    templates_that_cannot_be_found,
 )
 
 
@@ -214,6 +296,10 @@ def test_there_are_no(rule):
 def module(room: str, source: str) -> Module:
     path = FOLDER / "__init__.py" if room == WIRING else FOLDER / room / "example.py"
     return Module(path, room, ast.parse(source))
+
+
+TEXT = "from tconnect_pyramid.texts import text as _"
+PLURAL = "from tconnect_pyramid.texts import plural"
 
 
 @pytest.mark.parametrize(
@@ -238,6 +324,18 @@ def module(room: str, source: str) -> Module:
         (hidden_state, "views", "import threading\nvalue = threading.local()"),
         (hidden_state, "site", "from pyramid.threadlocal import get_current_request"),
         (hidden_state, "options", "def f():\n    global cache\n    cache = {}"),
+        (sentences_in_english_only, "people", "raise Conflict(f'The account {name} is deleted.')"),
+        (sentences_in_english_only, "server", "raise errors.NotFound('There is no such client.')"),
+        (sentences_in_english_only, "client", "raise InvalidInput('name', 'a' if x else _('b'))"),
+        (sentences_in_english_only, "transport", "raise PeerError('POST', url, 'dns', 'no host: ' + host)"),
+        (sentences_in_english_only, "protocol", "raise BadRecord(7, reason='{} is missing'.format(name))"),
+        (sentences_in_english_only, "site", "return SignInFailed('%s said no' % name)"),
+        (templates_that_cannot_be_found, "server", f"{TEXT}\n_(sentence)"),
+        (templates_that_cannot_be_found, "server", f"{TEXT}\n_(f'no {{name}}')"),
+        (templates_that_cannot_be_found, "client", f"{TEXT}\n_('no ${{name}}', who=1)"),
+        (templates_that_cannot_be_found, "client", f"{TEXT}\n_('no ${{Name}}', Name=1)"),
+        (templates_that_cannot_be_found, "views", f"{PLURAL}\nplural('1', many, 2)"),
+        (templates_that_cannot_be_found, "views", f"{PLURAL}\nplural('a ${{x}}', '${{number}} ${{x}}', 2)"),
     ],
 )
 def test_each_rule_finds_what_it_is_for(rule, room, source):
@@ -258,6 +356,21 @@ def test_each_rule_finds_what_it_is_for(rule, room, source):
         (impure_imports, "protocol", "import json, msgspec\nfrom tconnect_pyramid.errors import BadReply"),
         (readers_of_raw_settings, "wiring", "config.registry.settings"),
         (readers_of_raw_settings, "server", "context.settings.site_url"),
+        (
+            sentences_in_english_only,
+            "people",
+            "raise Conflict(_('It is deleted.'))\nraise NotFound(error.text)",
+        ),
+        (sentences_in_english_only, "people", "raise InvalidInput(f'field{n}', _('It is empty.'))"),
+        (sentences_in_english_only, "protocol", "raise Refused('invalid server secret or idnumber')"),
+        (sentences_in_english_only, "cli", "raise NotFound(f'There is no setting {name!r}.')"),
+        (templates_that_cannot_be_found, "client", f"{TEXT}\n_('no ${{name}}', name=repr(name))"),
+        (templates_that_cannot_be_found, "client", "from sqlalchemy import text\ntext(sentence)"),
+        (
+            templates_that_cannot_be_found,
+            "views",
+            f"{PLURAL}\nplural('1 of ${{x}}', '${{number}} of ${{x}}', 2, x=1)",
+        ),
     ],
 )
 def test_no_rule_finds_what_is_right(rule, room, source):
