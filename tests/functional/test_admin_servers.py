@@ -94,7 +94,7 @@ def test_an_invitation_is_cancelled(alone):
 
 
 def test_nothing_is_begun_or_ended_by_looking(site):
-    for path in ("/connect", "/cancel", "/1/sync"):
+    for path in ("/connect", "/cancel", "/1/test", "/1/sync"):
         site.page(path, status=303)
 
     assert site.command("client", "connect", "--cancel") == {"cancelled": False}
@@ -111,12 +111,28 @@ def test_without_the_client_role_nobody_is_invited(alone):
 def test_a_comment_is_kept(site):
     form = site.page("/1").forms["form"]
     form["comment"] = "x" * 10_001
-    assert "At most 10,000 characters" in text(form.submit(status=200))
+    assert "At most 10000 characters" in text(form.submit(status=200))
     form["comment"] = "Ask <Ida>"
 
     assert notice(form.submit(status=303).follow()) == "Test server is saved."
     assert site.command("client", "server", "list")[0]["comment"] == "Ask <Ida>"
     assert "Ask <Ida>" in text(site.page())
+
+
+def test_the_connection_is_tested_and_nothing_is_changed(site):
+    site.command("client", "server", "edit", "1", "--comment", "Ask Ida")
+    page = site.page("/1").forms["test"].submit(status=200)
+    assert "The connection works: version 2" in text(page)
+    assert page.forms["form"]["comment"].value.strip() == "Ask Ida"
+    with site.sites.server.unit() as session:
+        clients.enable(session, site.sites.server, on=False, actor="command")
+    page = page.forms["test"].submit(status=200)
+    assert "The connection does not work:" in page.html.find(role="alert").get_text()
+    site.sites.transport.apps.pop(SERVER_URL)
+    page = page.forms["test"].submit(status=200)
+
+    assert "The connection does not work:" in page.html.find(role="alert").get_text()
+    assert site.command("client", "run", "list") == []
 
 
 def test_everything_is_synchronised_at_once(site):
@@ -209,7 +225,7 @@ def test_a_server_that_does_not_confirm_is_asked_again_or_left_by_force(site):
     assert site.command("client", "server", "list") == []
 
 
-@pytest.mark.parametrize("path", ["/7", "/x", "/99999999999999999999", "/7/leave", "/7/sync"])
+@pytest.mark.parametrize("path", ["/7", "/x", "/99999999999999999999", "/7/leave", "/7/test", "/7/sync"])
 def test_what_is_not_there_is_not_found(site, path):
     site.page(path, status=404)
 
@@ -252,7 +268,7 @@ def test_only_administrators_get_in(make_sqlite, tmp_path):
         site.command("client", "enable")
         site.browser.get("/logout").forms["logout"].submit()
         log_in(site.browser, "ada")
-        for path in ("", "/connect", "/cancel", "/await", "/1", "/1/sync", "/1/leave"):
+        for path in ("", "/connect", "/cancel", "/await", "/1", "/1/test", "/1/sync", "/1/leave"):
             site.browser.get(f"/admin/client/servers{path}", status=403)
             site.browser.post(f"/admin/client/servers{path}", status=403)
         assert site.command("client", "connect", "--cancel") == {"cancelled": False}

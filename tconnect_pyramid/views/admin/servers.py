@@ -14,17 +14,19 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
 from tconnect_pyramid.client import connecting, leaving, servers, syncing
+from tconnect_pyramid.client.health import ask_server
 from tconnect_pyramid.client.leaving import Effect
 from tconnect_pyramid.client.runs import PAGE
 from tconnect_pyramid.client.servers import ServerView
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.syncing import LastRun
 from tconnect_pyramid.errors import TConnectError
+from tconnect_pyramid.peers import Unwell
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, id_of, is_https, path, present, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, at_most, trimmed
+from tconnect_pyramid.views.forms import PageForm, at_most, in_words, trimmed
 from tconnect_pyramid.views.notices import go
 
 ENTRY = "servers"
@@ -74,6 +76,7 @@ def includeme(config: Configurator) -> None:
         ("servers.cancel", "/client/servers/cancel", cancel, False),
         ("servers.await", "/client/servers/await", await_server, False),
         ("servers.edit", "/client/servers/{id}", edit, False),
+        ("servers.test", "/client/servers/{id}/test", test, False),
         ("servers.sync", "/client/servers/{id}/sync", sync, False),
         ("servers.leave", "/client/servers/{id}/leave", leave, True),
     ):
@@ -187,19 +190,16 @@ def edit(request: Request) -> Response:
             refused = form.refuse(request, error)
         else:
             return go(request, path(request, ENTRY), _("${name} is saved.", name=found.name))
-    return show(
-        request,
-        "server",
-        ENTRY,
-        {
-            "title": found.name,
-            "row": _rows(request, [found])[0],
-            "is_active": found.state == servers.ACTIVE,
-            "form": form,
-            "refused": refused,
-            "run_page": _run_page(request),
-        },
-    )
+    return _card(request, found, form, refused)
+
+
+def test(request: Request) -> Response:
+    """Call a server without changing anything, and show on its page what came of it."""
+    found = _found(request)
+    if request.method != "POST":
+        return go(request, path(request, "servers.edit", id=found.id))
+    form = ServerForm(data={"comment": found.comment}, meta=in_words(request.tconnect_words))
+    return _card(request, found, form, tested=ask_server(request.tconnect, found.id))
 
 
 def sync(request: Request) -> Response:
@@ -258,6 +258,30 @@ def leave(request: Request) -> Response:
         cancel=path(request, "servers.edit", id=found.id),
         refused=refused,
         form=form,
+    )
+
+
+def _card(
+    request: Request,
+    found: ServerView,
+    form: ServerForm,
+    refused: str | None = None,
+    tested: str | Unwell | None = None,
+) -> Response:
+    return show(
+        request,
+        "server",
+        ENTRY,
+        {
+            "title": found.name,
+            "row": _rows(request, [found])[0],
+            "is_active": found.state == servers.ACTIVE,
+            "form": form,
+            "refused": refused,
+            "unwell": tested if isinstance(tested, Unwell) else None,
+            "well": None if isinstance(tested, Unwell) else tested,
+            "run_page": _run_page(request),
+        },
     )
 
 
