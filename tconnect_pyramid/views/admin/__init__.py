@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.views.admin import client_settings, home, picking, proof, server_settings, servers
+from tconnect_pyramid.views.admin import (
+    client_settings,
+    clients,
+    home,
+    picking,
+    proof,
+    server_settings,
+    servers,
+)
 
 
 def includeme(config: Configurator) -> None:
@@ -18,6 +26,7 @@ def includeme(config: Configurator) -> None:
     - `proof`: asks administrators who they are before they do what cannot be undone;
     - `picking`: what is looked for while a form is filled in;
     - `server_settings`: *Totara Connect server › Settings*;
+    - `clients`: *Totara Connect server › Client systems* and *Add client*;
     - `client_settings`: *Totara Connect client › Settings*;
     - `servers`: *Totara Connect client › Servers*.
     """
@@ -25,5 +34,6 @@ def includeme(config: Configurator) -> None:
     config.include(proof)
     config.include(picking)
     config.include(server_settings)
+    config.include(clients)
     config.include(client_settings)
     config.include(servers)
