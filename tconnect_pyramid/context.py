@@ -15,7 +15,7 @@ from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.interfaces import Clock, Transport
 from tconnect_pyramid.models import AuditEntry, SiteValue
 from tconnect_pyramid.options import Options, list_options, read_options, set_option
-from tconnect_pyramid.plugins import PluginServices
+from tconnect_pyramid.plugins import HostMethods, PluginServices
 from tconnect_pyramid.secretbox import SecretBox, new_token
 from tconnect_pyramid.settings import Settings, format_option
 
@@ -24,7 +24,7 @@ IDNUMBER = "serveridnumber"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One site: its settings, database, accounts, keys, clock (Unix seconds), way to its peers, plugins."""
+    """One site: its settings, database, accounts, keys, clock (Unix seconds), way to its peers, what the host adds."""
 
     settings: Settings
     database: Database
@@ -33,6 +33,7 @@ class Context:
     clock: Clock
     transport: Transport
     plugins: PluginServices = field(default_factory=PluginServices)
+    auth_methods: HostMethods = field(default_factory=HostMethods)
 
     @contextmanager
     def unit(self) -> Iterator[Session]:
@@ -50,6 +51,10 @@ class Context:
         """The administrator's options now in force."""
         return read_options(session, self.settings)
 
+    def set_option(self, session: Session, name: str, text: str) -> None:
+        """Store an option given as text, see `options.set_option`."""
+        set_option(session, self.settings, name, text, self.clock(), host=self.auth_methods)
+
     def change_options(self, session: Session, values: Mapping[str, object], *, actor: str) -> None:
         """Give options new values, by their names; those that have the value already are left alone.
 
@@ -59,7 +64,7 @@ class Context:
         for name, value in values.items():
             text = format_option(value)
             if present.get(name) != text:
-                set_option(session, self.settings, name, text, self.clock())
+                self.set_option(session, name, text)
                 self.audit(session, actor, "option.set", name, value=text)
 
     def idnumber(self, session: Session) -> str:

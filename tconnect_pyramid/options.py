@@ -10,11 +10,14 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid.errors import Conflict, InvalidInput
 from tconnect_pyramid.models import Option
+from tconnect_pyramid.plugins import CONNECT, HostMethod, HostMethods
 from tconnect_pyramid.settings import OPTIONS, Guard, Settings, format_option, parse_option
 from tconnect_pyramid.texts import text as _
 
-WAYS_IN = ("auth.manual", "client.enabled")
-"""The options of which one must be on, or nobody could log in."""
+WAYS_IN = ("auth.manual", "client.enabled", "auth.enabled", "auth.disabled", "auth.uninstalled")
+"""The options that decide by what people can log in: something must be left, or nobody could."""
+
+_NO_METHODS = HostMethods()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class Options:
     guard_items: Guard
     auth_manual: bool
     auth_order: tuple[str, ...]
+    auth_enabled: tuple[str, ...]
+    auth_disabled: tuple[str, ...]
+    auth_uninstalled: tuple[str, ...]
     session_timeout: int
 
 
@@ -68,11 +74,25 @@ def list_options(session: Session, settings: Settings) -> list[OptionState]:
     ]
 
 
-def set_option(session: Session, settings: Settings, name: str, text: str, now: int) -> None:
-    """Store an option given as text; an empty text takes the default back.
+def is_enabled(options: Options, method: HostMethod) -> bool:
+    """Whether a way to log in of the host is installed and enabled."""
+    if method.name in options.auth_uninstalled or method.name in options.auth_disabled:
+        return False
+    return method.enabled or method.name in options.auth_enabled
 
-    Raises InvalidInput for an unknown name or a value that does not fit, Conflict when the ini
-    fixes the option, and when it switches off the last way to log in.
+
+def host_lets_in(options: Options, host: HostMethods) -> bool:
+    """Whether somebody can log in by a means of the host."""
+    return any(method.is_way_in and is_enabled(options, method) for method in host.methods.values())
+
+
+def set_option(
+    session: Session, settings: Settings, name: str, text: str, now: int, *, host: HostMethods = _NO_METHODS
+) -> None:
+    """Store an option given as text; an empty text takes the default back. `host`: what else lets people in.
+
+    Raises InvalidInput for an unknown name or a value that does not fit, Conflict when the ini fixes the
+    option, when it switches off the last way to log in, and when it enables what is not installed.
     """
     if name not in OPTIONS:
         raise InvalidInput(
@@ -82,12 +102,22 @@ def set_option(session: Session, settings: Settings, name: str, text: str, now: 
         raise Conflict(
             _("tconnect.${name} is fixed by the ini file of this site; change it there.", name=name)
         )
-    there_was_one = name in WAYS_IN and _has_way_in(session, settings)
+    there_was_one = name in WAYS_IN and _has_way_in(read_options(session, settings), host)
     session.execute(delete(Option).where(Option.name == name))
     if text != "":
         parse_option(name, text)
         session.add(Option(name=name, value=text, timemodified=now))
-    if there_was_one and not _has_way_in(session, settings):
+    if name not in WAYS_IN:
+        return
+    options = read_options(session, settings)
+    if options.client_enabled and CONNECT in options.auth_uninstalled:
+        raise Conflict(
+            _(
+                "${name}: the Totara Connect client is not installed; `tconnect auth install connect` does that.",
+                name=name,
+            )
+        )
+    if there_was_one and not _has_way_in(options, host):
         raise Conflict(
             _(
                 "${name} is the last way to log in to this site that is left: without it nobody could. Enable another "
@@ -97,9 +127,8 @@ def set_option(session: Session, settings: Settings, name: str, text: str, now: 
         )
 
 
-def _has_way_in(session: Session, settings: Settings) -> bool:
-    options = read_options(session, settings)
-    return options.auth_manual or options.client_enabled
+def _has_way_in(options: Options, host: HostMethods) -> bool:
+    return options.auth_manual or options.client_enabled or host_lets_in(options, host)
 
 
 def _name_of(attribute: str) -> str:

@@ -1,4 +1,4 @@
-"""Service calls that a host adds to those of the protocol, under component names of its own (protocol 4)."""
+"""What a host adds to a site: service calls under component names of its own (protocol 4), and ways to log in."""
 
 from __future__ import annotations
 
@@ -80,3 +80,54 @@ class PluginServices:
     def find(self, role: Role, component: str, name: str) -> PluginService | None:
         """The service with this name in small letters, or None."""
         return self.services.get((role, component, name))
+
+
+MANUAL = "manual"
+CONNECT = "connect"
+NOLOGIN = "nologin"
+OWN_METHODS = (MANUAL, CONNECT, NOLOGIN)
+"""The ways to log in that every site has."""
+
+# What the column `auth` of an account takes, here and at a Totara peer.
+_METHOD = re.compile(r"[a-z][a-z0-9_]{0,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class HostMethod:
+    """A way to log in that the host has added: `name` is what `auth` of its accounts says.
+
+    `enabled` is what it is until an administrator says otherwise. `settings_route` leads to a page of the host.
+    `test` takes the site's `Context` and gives a sentence, or raises a `TConnectError`. By one that is no
+    way in nobody logs in, as by `nologin`.
+    """
+
+    name: str
+    title: str
+    enabled: bool = True
+    settings_route: str | None = None
+    test: Callable[[Any], str] | None = None
+    is_way_in: bool = True
+
+
+def check_method(method: HostMethod) -> None:
+    """Raises ConfigurationProblem for a method that cannot be added, telling all that is wrong."""
+    problems = []
+    if not _METHOD.fullmatch(method.name):
+        problems.append(
+            f"{method.name!r} is no name of an auth method: at most 20 small letters, digits and _, as in 'ldap'"
+        )
+    elif method.name in OWN_METHODS:
+        problems.append(f"{method.name!r} is one of our own; choose another name")
+    if not method.title.strip():
+        problems.append(f"{method.name!r} needs a title")
+    if method.test is not None and not callable(method.test):
+        problems.append(f"the test of {method.name!r}, {method.test!r}, cannot be called")
+    if problems:
+        raise ConfigurationProblem([f"add_tconnect_auth_method: {problem}." for problem in problems])
+
+
+@dataclass(frozen=True, slots=True)
+class HostMethods:
+    """All ways to log in that the host has added, by name."""
+
+    methods: Mapping[str, HostMethod] = field(default_factory=lambda: MappingProxyType({}))

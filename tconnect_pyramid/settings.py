@@ -427,6 +427,27 @@ SETTINGS: tuple[Setting, ...] = (
         option=True,
     ),
     Setting(
+        "auth.enabled",
+        WORDS,
+        (),
+        _("Ways to log in of the site's own that are enabled, though they are not at first."),
+        option=True,
+    ),
+    Setting(
+        "auth.disabled",
+        WORDS,
+        (),
+        _("Ways to log in of the site's own that are disabled."),
+        option=True,
+    ),
+    Setting(
+        "auth.uninstalled",
+        WORDS,
+        (),
+        _("Ways to log in that are not installed: `tconnect auth uninstall` and `install` keep this."),
+        option=True,
+    ),
+    Setting(
         "session.timeout",
         _number(_("seconds"), 60, 31_536_000, 7200),
         7200,

@@ -20,7 +20,16 @@ from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, own_accounts
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.interfaces import Clock, IContext, ITransport, Transport
-from tconnect_pyramid.plugins import PluginService, PluginServices, Role, ServiceKey, service_key
+from tconnect_pyramid.plugins import (
+    HostMethod,
+    HostMethods,
+    PluginService,
+    PluginServices,
+    Role,
+    ServiceKey,
+    check_method,
+    service_key,
+)
 from tconnect_pyramid.secretbox import SecretBox
 from tconnect_pyramid.settings import Settings, expand, read_settings
 from tconnect_pyramid.transport import HttpTransport
@@ -43,6 +52,7 @@ class Directed:
         self.layout: str = "tconnect_pyramid:templates/tconnect/base.jinja2"
         self.acting_as: Callable[[Request], bool] | None = None
         self.services: dict[ServiceKey, PluginService] = {}
+        self.auth_methods: dict[str, HostMethod] = {}
 
 
 def includeme(config: Configurator) -> None:
@@ -60,6 +70,7 @@ def includeme(config: Configurator) -> None:
         set_tconnect_transport,
         set_tconnect_clock,
         add_tconnect_service,
+        add_tconnect_auth_method,
     ):
         config.add_directive(directive.__name__, directive)
     config.add_request_method(lambda request: context_of(request.registry), "tconnect", reify=True)
@@ -201,6 +212,35 @@ def add_tconnect_service(
     config.action(("tconnect service", *key), register, introspectables=(introspectable,))
 
 
+def add_tconnect_auth_method(
+    config: Configurator,
+    name: str,
+    title: str,
+    *,
+    enabled: bool = True,
+    settings_route: str | None = None,
+    test: Any = None,
+    is_way_in: bool = True,
+) -> None:
+    """Name a way to log in of the host's own, so that administrators look after it beside ours.
+
+    `name` is what `auth` of its accounts says. See `plugins.HostMethod` for the rest; `test` may be a dotted
+    name. Raises ConfigurationProblem for what cannot be used.
+    """
+    method = HostMethod(name, title, enabled, settings_route, config.maybe_dotted(test), is_way_in)
+    check_method(method)
+    directed: Directed = config.registry["tconnect.directed"]
+    introspectable = config.introspectable(
+        "tconnect_pyramid auth methods", name, title, "add_tconnect_auth_method"
+    )
+    introspectable.update(name=name, title=title, method=method)
+
+    def register() -> None:
+        directed.auth_methods[name] = method
+
+    config.action(("tconnect auth method", name), register, introspectables=(introspectable,))
+
+
 def _direct(config: Configurator, directive: str, attribute: str, value: Any, title: str) -> None:
     directed = config.registry["tconnect.directed"]
     introspectable = config.introspectable("tconnect_pyramid", directive, title, f"set_tconnect_{directive}")
@@ -223,6 +263,7 @@ def _register_context(registry: Registry) -> None:
         clock=directed.clock or _now,
         transport=directed.transport or _transport(settings, database),
         plugins=PluginServices(MappingProxyType(directed.services)),
+        auth_methods=HostMethods(MappingProxyType(directed.auth_methods)),
     )
     registry.registerUtility(context, IContext)
     registry.registerUtility(context.transport, ITransport)

@@ -11,7 +11,7 @@ from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import Answer, Row, Rows, say
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import NotFound
-from tconnect_pyramid.options import OptionState, list_options, set_option
+from tconnect_pyramid.options import OptionState, list_options
 from tconnect_pyramid.settings import OPTIONS, SETTINGS, Settings, format_option, parse_option
 
 INI = "ini"
@@ -52,7 +52,7 @@ def set_(site: Site, name: str, value: str) -> Answer:
     parse_option(name, value or format_option(OPTIONS[name].default) if name in OPTIONS else value)
     context = site.migrated()
     with context.unit() as session:
-        set_option(session, context.settings, name, value, context.clock())
+        context.set_option(session, name, value)
         context.audit(session, ACTOR, "option.set", name, value=value)
         row = next(
             _option_row(state) for state in list_options(session, context.settings) if state.name == name

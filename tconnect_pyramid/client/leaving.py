@@ -40,7 +40,7 @@ from tconnect_pyramid.models import (
     SignIn,
     SignInRequest,
 )
-from tconnect_pyramid.options import set_option
+from tconnect_pyramid.options import host_lets_in, set_option
 from tconnect_pyramid.peers import ServerPeer, call_server, server_peer
 from tconnect_pyramid.protocol import jsend, services
 from tconnect_pyramid.secretbox import CannotDecrypt
@@ -141,6 +141,67 @@ def retry_leaving(context: Context) -> list[Left]:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of accounts. `spared`: as in `Effect`. `notices` are for `deliver_now`, after the commit."""
+
+    kept: int
+    suspended: int
+    deleted: int
+    spared: tuple[str, ...]
+    sign_ins: int
+    notices: Sequence[int] = ()
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts it is about; deleted ones are not counted."""
+        return self.kept + self.suspended + self.deleted
+
+
+def settle(
+    session: Session,
+    context: Context,
+    keys: Sequence[int],
+    *,
+    accounts: Choice,
+    new_auth: NewAuth,
+    only_look: bool = False,
+) -> Settled:
+    """Make accounts this site's own as `leave` does, without any server; `only_look` changes nothing.
+
+    Raises InvalidInput for a choice that the account table cannot keep.
+    """
+    check_new_auth(context, new_auth)
+    people = _sort_out(session, context, keys)
+    number = len(people.others)
+    sign_ins = _sign_ins_of(session, people)
+    notices: Sequence[int] = ()
+    if not only_look:
+        notices = sessions.end(session, context, sign_ins, "left")
+        _settle_accounts(session, context, people, accounts, new_auth)
+    return Settled(
+        kept=len(people.spared) + (number if accounts == "keep" else 0),
+        suspended=number if accounts == "suspend" else 0,
+        deleted=number if accounts == "delete" else 0,
+        spared=() if accounts == "keep" else tuple(sorted(people.spared.values())),
+        sign_ins=len(sign_ins),
+        notices=notices,
+    )
+
+
+def linked_to(session: Session, server_id: int) -> set[int]:
+    """The keys of the accounts that came from a server."""
+    return set(session.scalars(select(Link.account_key).where(Link.server_id == server_id)))
+
+
+def check_new_auth(context: Context, new_auth: NewAuth) -> None:
+    """Raises InvalidInput where the accounts of this site cannot be kept without a log-in."""
+    if new_auth == "nologin" and not context.accounts.columns.takes("auth"):
+        raise InvalidInput(
+            "new_auth", _("new_auth: the accounts of this site do not keep how people log in; choose manual.")
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _People:
     """The linked accounts: keys of all, and of those not deleted the ones to spare (with names) and the rest."""
 
@@ -157,10 +218,7 @@ def _find(session: Session, server_id: int) -> Server:
 
 
 def _let_go(context: Context, server_id: int, accounts: Choice, new_auth: NewAuth, actor: str) -> Effect:
-    if new_auth == "nologin" and not context.accounts.columns.takes("auth"):
-        raise InvalidInput(
-            "new_auth", _("new_auth: the accounts of this site do not keep how people log in; choose manual.")
-        )
+    check_new_auth(context, new_auth)
     holder = f"leaving it, process {os.getpid()}"
     with (
         lease.held(context, f"server:{server_id}", holder) as grip,
@@ -195,7 +253,9 @@ def _let_go(context: Context, server_id: int, accounts: Choice, new_auth: NewAut
 def _stop_sign_ins(session: Session, context: Context, server: Server) -> None:
     others = select(Server.id).where(Server.state == ACTIVE, Server.id != server.id).limit(1)
     options = context.options(session)
-    if not options.auth_manual and session.scalar(others) is None:
+    has_another = options.auth_manual or host_lets_in(options, context.auth_methods)
+    # Where the client role is off, nobody logs in through this server anyway.
+    if options.client_enabled and not has_another and session.scalar(others) is None:
         raise Conflict(
             _(
                 "Nobody could log in to this site any more: ${name} is its only server, and passwords are not "
@@ -216,6 +276,10 @@ def _people(session: Session, context: Context, server_id: int) -> _People:
     linked = session.scalars(
         select(Link.account_key).where(Link.server_id == server_id).order_by(Link.account_key)
     ).all()
+    return _sort_out(session, context, linked)
+
+
+def _sort_out(session: Session, context: Context, linked: Sequence[int]) -> _People:
     protected = context.options(session).client_protected_accounts
     spared = {}
     others = []
@@ -259,10 +323,15 @@ def _sign_ins(session: Session, server_id: int, people: _People) -> list[int]:
         .join(ServerSession, ServerSession.signin_id == SignIn.id)
         .where(ServerSession.server_id == server_id, SignIn.ended.is_(None))
     )
-    found = set(came)
+    return sorted({*came, *_sign_ins_of(session, people)})
+
+
+def _sign_ins_of(session: Session, people: _People) -> list[int]:
+    """The live sign-ins of these people."""
+    found: list[int] = []
     for some in in_batches(people.linked):
-        found.update(
-            session.scalars(select(SignIn.id).where(SignIn.account_key.in_(some), SignIn.ended.is_(None)))
+        found += session.scalars(
+            select(SignIn.id).where(SignIn.account_key.in_(some), SignIn.ended.is_(None))
         )
     return sorted(found)
 

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import NotFound
 from tconnect_pyramid.models import Server
-from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol.values import canonical_int
 from tconnect_pyramid.texts import text as _
 
@@ -73,8 +72,8 @@ def edit_server(
 
 
 def enable(session: Session, context: Context, on: bool, *, actor: str) -> None:
-    """Switch the client role on or off. Raises Conflict when the ini fixes it."""
-    set_option(session, context.settings, "client.enabled", "true" if on else "false", context.clock())
+    """Switch the client role on or off. Raises Conflict when the ini fixes it, or it is not installed."""
+    context.set_option(session, "client.enabled", "true" if on else "false")
     context.audit(session, actor, "client.enable" if on else "client.disable")
 
 
