@@ -85,7 +85,8 @@ def _handshake(context: Context, server: ServerView, origin: str) -> RunReport:
     began = time.monotonic()
     started = context.clock()
     try:
-        state, message = "done", f"version {connecting.handshake(context, server.id)}"
+        state: str = "done"
+        message: str = _("version ${version}", version=connecting.handshake(context, server.id))
     except TConnectError as error:
         state, message = "failed", error.text
     seconds = round(time.monotonic() - began, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.client.sync.plan import (
     COLLECTIONS,
     ITEM_KINDS,
+    ORGANISATIONS,
+    POSITIONS,
     REMOVALS,
     USERS,
     Action,
@@ -20,13 +22,24 @@ from tconnect_pyramid.client.sync.plan import (
 from tconnect_pyramid.client.sync.plan_collections import CollectionsPlan, kept_as
 from tconnect_pyramid.client.sync.plan_hierarchy import hierarchy_of
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.nouns import MANY
 from tconnect_pyramid.models import Approval, Collection, Counterpart, Link
 from tconnect_pyramid.settings import Guard
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 APPROVAL_SECONDS = 24 * 3600
 
 Removal = tuple[int | None, str, str]
 """The id at the server, what it is the id of, and the action."""
+
+_THINGS: Mapping[str, Text] = {
+    USERS: _("people"),
+    COLLECTIONS: _("collections"),
+    POSITIONS: MANY["position"],
+    ORGANISATIONS: MANY["organisation"],
+}
+"""What the server has sent none of, by the kind of the run."""
 
 _LOSES = "loses "
 """Begins the action of an approval that a collection loses members; the most that it may lose stands behind it."""
@@ -45,23 +58,31 @@ def objection(session: Session, context: Context, server_id: int, plan: Plan) ->
     ]
     options = context.options(session)
     if plan.lists_nobody and removals:
-        things = "people" if plan.kind == USERS else plan.kind
         return _held(
-            f"The server sent no {things} at all, so {len(removals)} would be {_actions(removals)} here."
+            _(
+                "The server sent no ${things} at all, so ${number} would be ${what} here.",
+                things=_THINGS[plan.kind],
+                number=len(removals),
+                what=_actions(removals),
+            )
         )
     if isinstance(plan, CollectionsPlan):
         removed = _members_leaving(session, context, server_id, plan, approved)
         return _too_many(
-            "members",
+            _("members"),
             options.guard_members,
             removed,
             lambda: sum(_members_here(session, context, server_id).values()),
         )
     if plan.kind in ITEM_KINDS:
         counted = _items_here(plan.kind, server_id)
-        return _too_many(plan.kind, options.guard_items, len(removals), lambda: session.scalar(counted) or 0)
+        return _too_many(
+            _THINGS[plan.kind], options.guard_items, len(removals), lambda: session.scalar(counted) or 0
+        )
     counted = _people_here(context, server_id)
-    return _too_many("people", options.guard_people, len(removals), lambda: session.scalar(counted) or 0)
+    return _too_many(
+        _THINGS[USERS], options.guard_people, len(removals), lambda: session.scalar(counted) or 0
+    )
 
 
 def removal(change: Change) -> Removal:
@@ -79,7 +100,7 @@ def approved_by(run_kind: str, action: str, detail: str) -> str | None:
     return None
 
 
-def _too_many(things: str, guard: Guard, removed: int, count: Callable[[], int]) -> str:
+def _too_many(things: Text, guard: Guard, removed: int, count: Callable[[], int]) -> str:
     # Counting what is here is needed for large numbers only.
     if removed <= guard.number:
         return ""
@@ -87,13 +108,23 @@ def _too_many(things: str, guard: Guard, removed: int, count: Callable[[], int])
     if removed * 100 <= guard.share * here:
         return ""
     return _held(
-        f"{removed} of {here} {things} that came from the server would be removed here, more than {guard.number} "
-        f"and more than {guard.share} %."
+        _(
+            "${removed} of ${here} ${things} that came from the server would be removed here, more than ${number} "
+            "and more than ${share} %.",
+            removed=removed,
+            here=here,
+            things=things,
+            number=guard.number,
+            share=guard.share,
+        )
     )
 
 
-def _held(why: str) -> str:
-    return f"{why} Nothing was changed. Approve this run if that is meant, or reject it."
+def _held(why: Text) -> Text:
+    return _(
+        "${why} Nothing was changed. Approve this run if that is meant, or reject it.",
+        why=why,
+    )
 
 
 def _people_here(context: Context, server_id: int) -> Select[int]:
@@ -171,5 +202,8 @@ def _approved(session: Session, server_id: int, now: int) -> set[Removal]:
     return {(remote_id, kind, action) for remote_id, kind, action in rows}
 
 
-def _actions(removals: list[Change]) -> str:
-    return " or ".join(sorted({str(change.action) for change in removals}))
+def _actions(removals: list[Change]) -> Text:
+    actions = {change.action for change in removals}
+    if len(actions) > 1:
+        return _("deleted or suspended")
+    return _("deleted") if Action.DELETED in actions else _("suspended")

@@ -20,6 +20,7 @@ from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import AwaitedMember, Collection, Link
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.collections import CollectionRecord
+from tconnect_pyramid.texts import text as _
 
 COMPONENT = "auth_connect"
 """Marks an audience that a sync owns, so that nobody edits it by hand."""
@@ -161,7 +162,7 @@ class _Planner:
                 continue
             if kind in unsure:
                 self.plan.unchanged += 1
-                self.plan.note = (
+                self.plan.note = _(
                     "A record of the list has no usable id, so it cannot be told which collections are gone; "
                     "none of its kind was deleted."
                 )

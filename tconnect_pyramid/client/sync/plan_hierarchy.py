@@ -28,10 +28,12 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES, POSITIONS, Hierarchy, TypeView, list_types
 from tconnect_pyramid.directory.markup import clean_html
+from tconnect_pyramid.directory.nouns import MANY
 from tconnect_pyramid.models import Counterpart
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.hierarchies import FrameworkRecord, ItemRecord
 from tconnect_pyramid.protocol.values import one_line
+from tconnect_pyramid.texts import text as _
 
 COMPONENT = "auth_connect"
 """Marks an item that a sync owns, so that nobody edits it by hand."""
@@ -130,7 +132,10 @@ def plan_hierarchy(
 ) -> HierarchyPlan:
     """What the lists ask for; a fixed number of statements for each batch. Writes nothing."""
     if trees.absent:
-        return HierarchyPlan(kind=kind, note=f"The server has no {kind}; nothing was changed.")
+        return HierarchyPlan(
+            kind=kind,
+            note=_("The server has no ${kinds}; nothing was changed.", kinds=MANY[ITEM_KINDS[kind]]),
+        )
     known = _Known(session, hierarchy_of(kind), peer.id)
     return _Planner(known, kind, trees, context.clock()).plan
 
@@ -448,7 +453,7 @@ class _Planner:
     def _stays(self) -> None:
         """One that is not listed, while a record without an id may be its."""
         self.plan.unchanged += 1
-        self.plan.note = (
+        self.plan.note = _(
             "A record of the list has no usable id, so it cannot be told which are gone; "
             "none of its kind was deleted for not being sent."
         )

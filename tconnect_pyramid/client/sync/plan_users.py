@@ -24,6 +24,7 @@ from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.texts import text as _
 
 SUSPEND = "suspend"
 DELETE = "delete"
@@ -244,7 +245,7 @@ class _Planner:
     def _decide_missing_one(self, person: int, account: Linked) -> None:
         self.looked_at += 1
         if self.anybody_may_be_listed:
-            self.plan.note = (
+            self.plan.note = _(
                 "A record of the list has no usable id, so it cannot be told who is missing; "
                 "nobody was treated as such."
             )
