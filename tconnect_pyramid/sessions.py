@@ -250,6 +250,38 @@ def origin(session: Session, signin_id: int) -> str | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSignIn:
+    """A sign-in that has not ended. `origin`: the name of the server it came from, None for one made here."""
+
+    id: int
+    timecreated: int
+    last_seen: int
+    origin: str | None
+
+
+def open_ones(session: Session, account_key: int) -> list[OpenSignIn]:
+    """The sign-ins of an account that have not ended, the newest first."""
+    rows = session.execute(
+        select(SignIn.id, SignIn.timecreated, SignIn.last_seen, func.min(Server.name))
+        .outerjoin(ServerSession, ServerSession.signin_id == SignIn.id)
+        .outerjoin(Server, Server.id == ServerSession.server_id)
+        .where(SignIn.account_key == account_key, SignIn.ended.is_(None))
+        .group_by(SignIn.id, SignIn.timecreated, SignIn.last_seen)
+        .order_by(SignIn.id.desc())
+    )
+    return [OpenSignIn(*row) for row in rows]
+
+
+def end_one(session: Session, context: Context, account_key: int, signin_id: int, *, actor: str) -> list[int]:
+    """End one sign-in of an account by hand; gives the ids of the notices. Raises NotFound."""
+    row = session.get(SignIn, signin_id)
+    if row is None or row.account_key != account_key or row.ended is not None:
+        raise NotFound(_("This sign-in has ended already."))
+    context.audit(session, actor, "session.ended", str(account_key), sessions=[signin_id])
+    return end(session, context, [signin_id], "ended")
+
+
 def forget_old(session: Session, now: int) -> int:
     """Remove rows of sign-ins that ended so long ago that no cookie of theirs is left."""
     ids = session.scalars(select(SignIn.id).where(SignIn.ended < now - KEEP_ENDED_SECONDS)).all()

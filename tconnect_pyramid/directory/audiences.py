@@ -136,6 +136,12 @@ def page_of_members(
     )
 
 
+def audiences_of(session: Session, key: int) -> list[AudienceView]:
+    """The audiences an account belongs to, by name."""
+    ids = session.scalars(select(AudienceMember.audience_id).where(AudienceMember.account_key == key)).all()
+    return sorted(list_audiences(session, ids=ids), key=lambda view: view.name.lower())
+
+
 def find_audience(session: Session, who: str, *, kept: Kept = AUDIENCES) -> AudienceView:
     """The audience named by an administrator: its id or its idnumber. Raises NotFound."""
     table = kept.table

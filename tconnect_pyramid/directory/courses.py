@@ -74,6 +74,14 @@ def list_courses(
     ]
 
 
+def courses_of(session: Session, key: int) -> list[CourseView]:
+    """The courses an account is actively enrolled in, by name."""
+    ids = session.scalars(
+        select(Enrolment.course_id).where(Enrolment.account_key == key, Enrolment.active)
+    ).all()
+    return sorted(list_courses(session, ids=ids), key=lambda view: view.fullname.lower())
+
+
 def find_course(session: Session, who: str) -> CourseView:
     """The course named by an administrator: its id, its idnumber or its short name. Raises NotFound."""
     number = as_id(who)

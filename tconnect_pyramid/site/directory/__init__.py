@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.site.directory import audiences
+from tconnect_pyramid.site.directory import audiences, people
 
 
 def includeme(config: Configurator) -> None:
     """Add the pages below *Site administration*.
 
+    - `people`: accounts, with their passwords, rights and sign-ins;
     - `audiences`: audiences, and the groups of a social site, with their members.
     """
+    config.include(people)
     config.include(audiences)
