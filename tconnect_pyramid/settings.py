@@ -172,7 +172,10 @@ SITE_URL = Kind(
     _site_url,
 )
 SECRET_KEYS = Kind(
-    f"keys of at least {SHORTEST_KEY} characters with spaces between them, newest first",
+    _(
+        "keys of at least ${number} characters with spaces between them, newest first",
+        number=SHORTEST_KEY,
+    ),
     "${TCONNECT_SECRET_KEY}",
     _secret_keys,
 )
