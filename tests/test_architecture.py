@@ -83,6 +83,7 @@ SENTENCES = {
     "ActingAsAnother": 0,
     "SyncBusy": 0,
     "LeaseLost": 0,
+    "TransactionOpen": 0,
     "CannotDecrypt": 0,
     "PictureProblem": 0,
 }
@@ -222,6 +223,8 @@ def made_here(node: ast.AST) -> bool:
             return made_here(left) or made_here(right)
         case ast.IfExp(body=body, orelse=orelse):
             return made_here(body) or made_here(orelse)
+        case ast.BoolOp(values=values):
+            return any(made_here(value) for value in values)
         case ast.Call(func=ast.Attribute(value=value, attr="format" | "join" | "rstrip")):
             return made_here(value)
     return False
@@ -327,6 +330,7 @@ PLURAL = "from tconnect_pyramid.texts import plural"
         (sentences_in_english_only, "people", "raise Conflict(f'The account {name} is deleted.')"),
         (sentences_in_english_only, "server", "raise errors.NotFound('There is no such client.')"),
         (sentences_in_english_only, "client", "raise InvalidInput('name', 'a' if x else _('b'))"),
+        (sentences_in_english_only, "client", "raise Conflict(why or 'It is so.')"),
         (sentences_in_english_only, "transport", "raise PeerError('POST', url, 'dns', 'no host: ' + host)"),
         (sentences_in_english_only, "protocol", "raise BadRecord(7, reason='{} is missing'.format(name))"),
         (sentences_in_english_only, "site", "return SignInFailed('%s said no' % name)"),
