@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.accounts import AccountView, in_batches
+from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line, noted
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Client, ClientCourse, Course, Enrolment
@@ -72,6 +73,32 @@ def list_courses(
         )
         for row in session.scalars(statement)
     ]
+
+
+def page_of_courses(session: Session, asked: Asked) -> Page[CourseView]:
+    """A page of the courses; sorted by `fullname`, `shortname`, `idnumber` or `timecreated`."""
+    found = page_of(
+        session,
+        select(Course.id),
+        asked,
+        key=Course.id,
+        orders={
+            "fullname": in_any_case(Course.fullname),
+            "shortname": in_any_case(Course.shortname),
+            "idnumber": in_any_case(Course.idnumber),
+            "timecreated": Course.timecreated,
+        },
+        searched=(Course.fullname, Course.shortname, Course.idnumber),
+    )
+    return found.map(lambda rows: _in_order(session, [row.id for row in rows]))
+
+
+def page_of_enrolled(
+    session: Session, around: Surroundings, course_id: int, asked: Asked
+) -> Page[AccountView]:
+    """A page of who is actively enrolled in a course, see `Accounts.page_of_members`."""
+    belongs = and_(Enrolment.course_id == course_id, Enrolment.active)
+    return around.accounts.page_of_members(session, Enrolment.account_key, belongs, asked)
 
 
 def courses_of(session: Session, key: int) -> list[CourseView]:
@@ -248,6 +275,11 @@ def unenrol(
     if gone:
         around.audit(session, actor, "course.unenrolled", row.fullname, id=course_id, **noted(gone))
     return len(gone)
+
+
+def _in_order(session: Session, ids: Sequence[int]) -> list[CourseView]:
+    by_id = {view.id: view for view in list_courses(session, ids=ids)}
+    return [by_id[id_] for id_ in ids]
 
 
 def _get(session: Session, course_id: int) -> Course:

@@ -52,6 +52,11 @@ def list_fields(session: Session) -> list[FieldView]:
     ]
 
 
+def count_values(session: Session, field_id: int) -> int:
+    """How many accounts have something in a field."""
+    return session.scalar(select(func.count()).where(ProfileValue.field_id == field_id)) or 0
+
+
 def find_field(session: Session, who: str) -> FieldView:
     """The field with this short name, else the one with this id. Raises NotFound."""
     fields = list_fields(session)

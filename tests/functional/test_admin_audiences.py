@@ -76,7 +76,7 @@ def test_somebody_is_taken_out(site):
         form for form in page.forms.values() if "remove" in form.fields and form["remove"].value == str(ada)
     )
 
-    assert notice(form.submit(status=303).follow()) == "One person was taken out of Staff."
+    assert notice(form.submit(status=303).follow()) == "One person was taken out."
     assert site.command("audience", "list", "--members")[0]["members"] == [bob]
 
 

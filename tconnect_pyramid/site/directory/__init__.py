@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.site.directory import audiences, people
+from tconnect_pyramid.site.directory import audiences, courses, fields, people
 
 
 def includeme(config: Configurator) -> None:
     """Add the pages below *Site administration*.
 
     - `people`: accounts, with their passwords, rights and sign-ins;
-    - `audiences`: audiences, and the groups of a social site, with their members.
+    - `audiences`: audiences, and the groups of a social site, with their members;
+    - `courses`: courses, with who is enrolled;
+    - `fields`: custom profile fields.
     """
     config.include(people)
     config.include(audiences)
+    config.include(courses)
+    config.include(fields)

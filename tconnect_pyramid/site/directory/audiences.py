@@ -26,15 +26,14 @@ from tconnect_pyramid.directory.audiences import (
     page_of_members,
     remove_members,
 )
-from tconnect_pyramid.directory.surroundings import as_id
 from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.site.directory.frame import show
+from tconnect_pyramid.site.directory.members import members_page
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
-from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, PickerField, at_most, trimmed
+from tconnect_pyramid.views.forms import PageForm, at_most, trimmed
 from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.prose import to_html, to_text
 
@@ -69,12 +68,6 @@ class AudienceForm(PageForm):
         description=_("The number by which other systems know it; nothing else may have the same."),
     )
     description = TextAreaField(_("Description"), filters=[trimmed], render_kw={"rows": "4"})
-
-
-class MembersForm(PageForm):
-    """Whom to add."""
-
-    people = PickerField(_("Add people"), kind="person")
 
 
 def index(kept: Kept, request: Request) -> Response:
@@ -144,44 +137,18 @@ def edit(kept: Kept, request: Request) -> Response:
 
 
 def members(kept: Kept, request: Request) -> Response:
-    """Who belongs to it: a list, with people to be added or taken out."""
+    """Who belongs to it."""
     context = request.tconnect
     found = _found(kept, request)
-    here = path(request, f"{kept.word}s.members", id=found.id)
-    out = as_id(request.POST.get("remove", "")) if request.method == "POST" else None
-    refused = None
-    form = MembersForm.of(request)
-    try:
-        if out is not None:
-            with context.unit() as session:
-                remove_members(session, context, found.id, [out], kept=kept, actor=actor(request))
-            return go(request, here, _("One person was taken out of ${name}.", name=found.name))
-        if form.is_sent(request):
-            with context.unit() as session:
-                number = add_members(
-                    session, context, found.id, form.people.data, kept=kept, actor=actor(request)
-                )
-            said = plural("${number} person was added.", "${number} people were added.", number)
-            return go(request, here, said)
-    except TConnectError as error:
-        refused = form.refuse(request, error)
-    asked = asked_of(request)
-    with context.reading() as session:
-        page = page_of_members(session, context, found.id, asked, kept=kept)
-        fill(session, context, form)
-    return show(
+    who = actor(request)
+    return members_page(
         request,
-        "members",
-        f"{kept.word}s",
-        {
-            "title": _("Members of ${name}", name=found.name),
-            "list": listing(request, asked, page),
-            "form": form,
-            "refused": refused,
-            "kept_elsewhere": bool(found.component),
-            "back": path(request, f"{kept.word}s"),
-            "here": here,
-        },
+        title=_("Members of ${name}", name=found.name),
+        current=f"{kept.word}s",
+        page_of=lambda session, asked: page_of_members(session, context, found.id, asked, kept=kept),
+        add=lambda session, keys: add_members(session, context, found.id, keys, kept=kept, actor=who),
+        remove=lambda session, keys: remove_members(session, context, found.id, keys, kept=kept, actor=who),
+        kept_elsewhere=bool(found.component),
     )
 
 
