@@ -236,7 +236,7 @@ def list_items(
         .order_by(value.item_id, field.sortorder, field.id)
     ):
         fields[item_id][shortname] = data
-    origins = origins_of(session, hierarchy.kind)
+    origins = origins_of(session, hierarchy.kind, ids)
     rows = session.execute(
         select(
             item.id,

@@ -10,8 +10,9 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 
 from tconnect_pyramid import people, sessions
-from tconnect_pyramid.client.authmethods import CONNECT, MANUAL, in_order
+from tconnect_pyramid.client.authmethods import in_order
 from tconnect_pyramid.errors import Conflict, NotFound
+from tconnect_pyramid.plugins import CONNECT, MANUAL
 from tconnect_pyramid.security import sign_in, sign_in_links
 from tconnect_pyramid.security.signins import act_as as begin_to_act_as
 from tconnect_pyramid.security.signins import sign_out_everywhere

@@ -96,6 +96,12 @@ class PageForm(Form):
         return None
 
 
+def with_fields(form: type[PageForm], fields: Mapping[str, Any]) -> type[PageForm]:
+    """A form that asks for these fields besides its own, which are only known when the page is shown."""
+    made: type[PageForm] = type(f"{form.__name__}WithFields", (form,), dict(fields))
+    return made
+
+
 class PickerField(Field):
     """Some of many things, or with `most=1` one of them; thousands may be there to choose from.
 

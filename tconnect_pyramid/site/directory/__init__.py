@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.site.directory import audiences, courses, fields, people
+from tconnect_pyramid.site.directory import audiences, courses, fields, hierarchies, people
 
 
 def includeme(config: Configurator) -> None:
@@ -16,9 +16,14 @@ def includeme(config: Configurator) -> None:
     - `people`: accounts, with their passwords, rights and sign-ins;
     - `audiences`: audiences, and the groups of a social site, with their members;
     - `courses`: courses, with who is enrolled;
-    - `fields`: custom profile fields.
+    - `fields`: custom profile fields;
+    - `hierarchies`: positions and organisations in their frameworks, with their types.
     """
     config.include(people)
     config.include(audiences)
     config.include(courses)
     config.include(fields)
+    config.include(hierarchies)
+    config.include(courses)
+    config.include(fields)
+    config.include(hierarchies)

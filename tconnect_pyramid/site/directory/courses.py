@@ -152,9 +152,7 @@ def delete(request: Request) -> Response:
         title=_("Delete ${name}?", name=found.fullname),
         consequences=[
             plural("${number} person is enrolled in it.", "${number} people are enrolled in it.", found.size),
-            _(
-                "On the clients it is synchronised to, its audience or group will be gone after the next synchronisation."
-            ),
+            _("On the clients it is synchronised to, it will be gone after the next synchronisation."),
         ],
         button=_("Delete"),
         cancel=path(request, "courses"),

@@ -13,13 +13,13 @@ from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import DataRequired
 
 from tconnect_pyramid import people, sessions
-from tconnect_pyramid.client.authmethods import CONNECT, MANUAL, NOLOGIN
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.directory.accounts import AccountView, Only
 from tconnect_pyramid.directory.audiences import audiences_of
 from tconnect_pyramid.directory.courses import courses_of
 from tconnect_pyramid.directory.surroundings import as_id
 from tconnect_pyramid.errors import Conflict, NotFound, TConnectError
+from tconnect_pyramid.plugins import CONNECT, MANUAL, NOLOGIN
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _

@@ -1,0 +1,593 @@
+"""*Positions* and *Organisations*: frameworks, the trees in them, and the types of what stands there.
+
+One code for both, as in the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+from wtforms import SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice
+from wtforms.validators import DataRequired
+
+from tconnect_pyramid.directory import hierarchies as rules
+from tconnect_pyramid.directory.hierarchies import (
+    DATATYPES,
+    HIERARCHIES,
+    LONGEST,
+    FrameworkView,
+    Hierarchy,
+    ItemView,
+    TypeView,
+)
+from tconnect_pyramid.directory.hierarchy_pages import below, jobs_held, page_of_items, sizes
+from tconnect_pyramid.directory.surroundings import as_id
+from tconnect_pyramid.errors import TConnectError
+from tconnect_pyramid.site.directory.frame import show
+from tconnect_pyramid.texts import Text, plural
+from tconnect_pyramid.texts import text as _
+from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
+from tconnect_pyramid.views.admin.picking import fill
+from tconnect_pyramid.views.admin.routes import add_page
+from tconnect_pyramid.views.forms import PageForm, PickerField, at_most, trimmed, with_fields
+from tconnect_pyramid.views.notices import go
+from tconnect_pyramid.views.prose import to_html
+
+TITLES: Mapping[str, Text] = {"position": _("Positions"), "organisation": _("Organisations")}
+KINDS: Mapping[str, Text] = {
+    "checkbox": _("Yes or no"),
+    "datetime": _("A day and time"),
+    "text": _("A line of text"),
+    "textarea": _("A longer text"),
+    "url": _("A web address"),
+}
+
+
+def includeme(config: Configurator) -> None:
+    """Add the pages of both."""
+    for hierarchy in HIERARCHIES.values():
+        name = hierarchy.plural
+        frameworks, items, types = f"/{name}/frameworks", f"/{name}/items", f"/{name}/types"
+        for page, pattern, view, recent in (
+            (name, f"/{name}", index, False),
+            (f"{name}.add_framework", f"{frameworks}/add", add_framework, False),
+            (f"{name}.framework", f"{frameworks}/{{id}}", framework, False),
+            (f"{name}.edit_framework", f"{frameworks}/{{id}}/edit", edit_framework, False),
+            (f"{name}.move_framework", f"{frameworks}/{{id}}/move", move_framework, False),
+            (f"{name}.delete_framework", f"{frameworks}/{{id}}/delete", delete_framework, True),
+            (f"{name}.add", f"{frameworks}/{{id}}/items/add", add_item, False),
+            (f"{name}.edit", f"{items}/{{id}}", edit_item, False),
+            (f"{name}.move", f"{items}/{{id}}/move", move_item, False),
+            (f"{name}.delete", f"{items}/{{id}}/delete", delete_item, True),
+            (f"{name}.types", f"{types}", types_page, False),
+            (f"{name}.type", f"{types}/{{id}}", type_page, False),
+            (f"{name}.delete_type", f"{types}/{{id}}/delete", delete_type, True),
+            (f"{name}.delete_type_field", f"{types}/{{id}}/fields/{{field}}/delete", delete_type_field, True),
+        ):
+            add_page(config, page, pattern, partial(view, hierarchy), recent=recent)
+
+
+class FrameworkForm(PageForm):
+    """What an administrator says of a framework."""
+
+    fullname = StringField(
+        _("Full name"), [DataRequired(_("Enter a name.")), at_most(LONGEST["fullname"])], filters=[trimmed]
+    )
+    idnumber = StringField(
+        _("ID number"),
+        [at_most(LONGEST["idnumber"])],
+        filters=[trimmed],
+        description=_("The number by which other systems know it; nothing else may have the same."),
+    )
+
+
+class ItemForm(PageForm):
+    """What an administrator says of a position or organisation. More is asked where it is known."""
+
+    fullname = StringField(
+        _("Full name"), [DataRequired(_("Enter a name.")), at_most(LONGEST["fullname"])], filters=[trimmed]
+    )
+    shortname = StringField(_("Short name"), [at_most(LONGEST["shortname"])], filters=[trimmed])
+    idnumber = StringField(
+        _("ID number"),
+        [at_most(LONGEST["idnumber"])],
+        filters=[trimmed],
+        description=_("The number by which other systems know it; nothing else may have the same."),
+    )
+
+
+class TypeForm(PageForm):
+    """A new type."""
+
+    fullname = StringField(
+        _("Full name"), [DataRequired(_("Enter a name.")), at_most(LONGEST["fullname"])], filters=[trimmed]
+    )
+    idnumber = StringField(
+        _("ID number"),
+        [DataRequired(_("Enter an ID number: clients know the type by it.")), at_most(LONGEST["idnumber"])],
+        filters=[trimmed],
+    )
+
+
+class TypeFieldForm(PageForm):
+    """A new custom field of a type."""
+
+    shortname = StringField(_("Short name"), [DataRequired(_("Enter a short name."))], filters=[trimmed])
+    name = StringField(_("Name"), filters=[trimmed])
+    datatype = SelectField(_("Kind"), choices=[SelectChoice(name, KINDS[name]) for name in DATATYPES])
+
+
+# --- frameworks ------------------------------------------------------------------------------------
+
+
+def index(hierarchy: Hierarchy, request: Request) -> Response:
+    """The frameworks in their order."""
+    with request.tconnect.reading() as session:
+        frameworks = rules.list_frameworks(session, hierarchy)
+        number = sizes(session, hierarchy)
+    return show(
+        request,
+        "frameworks",
+        hierarchy.plural,
+        {
+            "title": TITLES[hierarchy.word],
+            "frameworks": frameworks,
+            "sizes": number,
+            "name": hierarchy.plural,
+        },
+    )
+
+
+def add_framework(hierarchy: Hierarchy, request: Request) -> Response:
+    """Make one, the last."""
+    context = request.tconnect
+    form = FrameworkForm.of(request)
+    refused: str | None = None
+    if form.is_sent(request):
+        try:
+            with context.unit() as session:
+                made = rules.add_framework(
+                    session,
+                    context,
+                    hierarchy,
+                    fullname=form.fullname.data,
+                    idnumber=form.idnumber.data,
+                    actor=actor(request),
+                )
+        except TConnectError as error:
+            refused = form.refuse(request, error)
+        else:
+            return go(request, _framework_path(hierarchy, request, made.id), _saved(made.fullname))
+    return _form(hierarchy, request, _("Add a framework"), form, refused, path(request, hierarchy.plural))
+
+
+def framework(hierarchy: Hierarchy, request: Request) -> Response:
+    """The tree of a framework, a part at a time."""
+    found = _framework(hierarchy, request)
+    asked = asked_of(request)
+    with request.tconnect.reading() as session:
+        page = page_of_items(session, hierarchy, found.id, asked)
+    return show(
+        request,
+        "framework",
+        hierarchy.plural,
+        {
+            "title": found.fullname,
+            "framework": found,
+            "list": listing(request, asked, page),
+            "name": hierarchy.plural,
+        },
+    )
+
+
+def edit_framework(hierarchy: Hierarchy, request: Request) -> Response:
+    """Change a framework."""
+    context = request.tconnect
+    found = _framework(hierarchy, request)
+    form = FrameworkForm.of(request, {"fullname": found.fullname, "idnumber": found.idnumber})
+    refused: str | None = None
+    back = _framework_path(hierarchy, request, found.id)
+    if form.is_sent(request):
+        changes = {field.name: field.data for field in form}
+        try:
+            with context.unit() as session:
+                rules.edit_framework(session, context, hierarchy, found.id, changes, actor=actor(request))
+        except TConnectError as error:
+            refused = form.refuse(request, error)
+        else:
+            return go(request, back, _saved(form.fullname.data))
+    title = _("Edit ${name}", name=found.fullname)
+    return _form(hierarchy, request, title, form, refused, back, is_foreign=found.server is not None)
+
+
+def move_framework(hierarchy: Hierarchy, request: Request) -> Response:
+    """Give a framework the place before or behind its neighbour: the value of the button."""
+    context = request.tconnect
+    found = _framework(hierarchy, request)
+    back = path(request, hierarchy.plural)
+    steps = {"up": -1, "down": 1}.get(request.POST.get("to", "")) if request.method == "POST" else None
+    if steps is None:
+        return go(request, back)
+    try:
+        with context.unit() as session:
+            order = [each.id for each in rules.list_frameworks(session, hierarchy)]
+            place = min(max(order.index(found.id) + 1 + steps, 1), len(order))
+            rules.move_framework(session, context, hierarchy, found.id, place, actor=actor(request))
+    except TConnectError as error:
+        return go(request, back, error.text, is_bad=True)
+    return go(request, back, _("${name} has another place now.", name=found.fullname))
+
+
+def delete_framework(hierarchy: Hierarchy, request: Request) -> Response:
+    """Ask, and remove a framework with all that is in it."""
+    context = request.tconnect
+    found = _framework(hierarchy, request)
+    refused: str | None = None
+    if request.method == "POST":
+        try:
+            with context.unit() as session:
+                rules.delete_framework(session, context, hierarchy, found.id, actor=actor(request))
+        except TConnectError as error:
+            refused = request.tconnect_words.said(error.text)
+        else:
+            return go(request, path(request, hierarchy.plural), _gone(found.fullname))
+    with context.reading() as session:
+        number = sizes(session, hierarchy).get(found.id, 0)
+    return ask(
+        request,
+        hierarchy.plural,
+        title=_("Delete ${name}?", name=found.fullname),
+        consequences=[
+            plural("${number} item in it goes too.", "${number} items in it go too.", number),
+            _("Job assignments lose what they have of it, here and on the clients."),
+        ],
+        button=_("Delete"),
+        cancel=_framework_path(hierarchy, request, found.id),
+        refused=refused,
+    )
+
+
+# --- items -----------------------------------------------------------------------------------------
+
+
+def add_item(hierarchy: Hierarchy, request: Request) -> Response:
+    """Make an item of a framework, the last one below its parent."""
+    context = request.tconnect
+    found = _framework(hierarchy, request)
+    form = _item_form(hierarchy, request, {})
+    refused: str | None = None
+    if form.is_sent(request):
+        try:
+            with context.unit() as session:
+                made = rules.add_item(
+                    session,
+                    context,
+                    hierarchy,
+                    fullname=form.fullname.data,
+                    shortname=form.shortname.data,
+                    idnumber=form.idnumber.data,
+                    description=to_html(form.description.data),
+                    framework=found.id,
+                    parent=form.parent.one,
+                    type_id=form.type.one,
+                    actor=actor(request),
+                )
+        except TConnectError as error:
+            refused = form.refuse(request, error)
+        else:
+            after = path(request, f"{hierarchy.plural}.edit", id=made.id) if made.type else None
+            where = after or _framework_path(hierarchy, request, found.id)
+            return go(request, where, _saved(made.fullname))
+    title = _("Add to ${name}", name=found.fullname)
+    return _form(hierarchy, request, title, form, refused, _framework_path(hierarchy, request, found.id))
+
+
+def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
+    """Change an item and its custom fields."""
+    context = request.tconnect
+    found = _item(hierarchy, request)
+    with context.reading() as session:
+        kind = next(
+            (each for each in rules.list_types(session, hierarchy) if each.idnumber == found.type), None
+        )
+    fields = {f"field_{each.id}": each for each in kind.fields} if kind is not None else {}
+    asked = {
+        name: StringField(each.name or each.shortname, filters=[trimmed]) for name, each in fields.items()
+    }
+    asked["type"] = PickerField(
+        _("Type"),
+        kind=hierarchy.type_kind,
+        most=1,
+        description=_("With another type the values of its custom fields are lost."),
+    )
+    stored = {
+        "fullname": found.fullname,
+        "shortname": found.shortname,
+        "idnumber": found.idnumber,
+        "type": None if kind is None else kind.id,
+        **{name: found.fields.get(each.shortname, "") for name, each in fields.items()},
+    }
+    form = with_fields(ItemForm, asked).of(request, stored)
+    refused: str | None = None
+    back = _framework_path(hierarchy, request, found.framework)
+    if form.is_sent(request):
+        changes = {name: form[name].data for name in ("fullname", "shortname", "idnumber")}
+        chosen = form["type"].one
+        custom = {each.shortname: form[name].data for name, each in fields.items()}
+        if chosen != stored["type"]:
+            changes["type"] = "" if chosen is None else str(chosen)
+            custom = {}
+        try:
+            with context.unit() as session:
+                rules.edit_item(
+                    session, context, hierarchy, found.id, changes, fields=custom, actor=actor(request)
+                )
+        except TConnectError as error:
+            refused = form.refuse(request, error)
+        else:
+            return go(request, back, _saved(form.fullname.data))
+    title = _("Edit ${name}", name=found.fullname)
+    return _form(hierarchy, request, title, form, refused, back, is_foreign=found.server is not None)
+
+
+def move_item(hierarchy: Hierarchy, request: Request) -> Response:
+    """Put an item elsewhere with all below it."""
+    context = request.tconnect
+    found = _item(hierarchy, request)
+    asked = {
+        "parent": PickerField(
+            _("Below"), kind=hierarchy.kind, most=1, description=_("Nothing chosen: at the top.")
+        ),
+        "framework": PickerField(
+            _("In the framework"),
+            kind=hierarchy.framework_kind,
+            most=1,
+            description=_("For a place at the top; below another one it is in the framework of that."),
+        ),
+        "before": PickerField(
+            _("Before"), kind=hierarchy.kind, most=1, description=_("Nothing chosen: the last one there.")
+        ),
+    }
+    form = with_fields(PageForm, asked).of(request, {"parent": found.parent, "framework": found.framework})
+    refused: str | None = None
+    back = _framework_path(hierarchy, request, found.framework)
+    if form.is_sent(request):
+        try:
+            with context.unit() as session:
+                rules.move_item(
+                    session,
+                    context,
+                    hierarchy,
+                    found.id,
+                    framework=form["framework"].one if form["parent"].one is None else None,
+                    parent=form["parent"].one,
+                    before=form["before"].one,
+                    actor=actor(request),
+                )
+        except TConnectError as error:
+            refused = form.refuse(request, error)
+        else:
+            return go(request, back, _("${name} has another place now.", name=found.fullname))
+    title = _("Move ${name}", name=found.fullname)
+    return _form(hierarchy, request, title, form, refused, back, is_foreign=found.server is not None)
+
+
+def delete_item(hierarchy: Hierarchy, request: Request) -> Response:
+    """Ask, and remove an item with all below it."""
+    context = request.tconnect
+    found = _item(hierarchy, request)
+    refused: str | None = None
+    back = _framework_path(hierarchy, request, found.framework)
+    if request.method == "POST":
+        try:
+            with context.unit() as session:
+                rules.delete_item(session, context, hierarchy, found.id, actor=actor(request))
+        except TConnectError as error:
+            refused = request.tconnect_words.said(error.text)
+        else:
+            return go(request, back, _gone(found.fullname))
+    with context.reading() as session:
+        lower, jobs = below(session, hierarchy, found), jobs_held(session, hierarchy, found)
+    return ask(
+        request,
+        hierarchy.plural,
+        title=_("Delete ${name}?", name=found.fullname),
+        consequences=[
+            plural("${number} item below it goes too.", "${number} items below it go too.", lower),
+            plural("${number} job assignment loses it.", "${number} job assignments lose it.", jobs),
+        ],
+        button=_("Delete"),
+        cancel=back,
+        refused=refused,
+    )
+
+
+# --- types -----------------------------------------------------------------------------------------
+
+
+def types_page(hierarchy: Hierarchy, request: Request) -> Response:
+    """The types, and a form for one more."""
+    context = request.tconnect
+    form = TypeForm.of(request)
+    refused: str | None = None
+    if form.is_sent(request):
+        try:
+            with context.unit() as session:
+                made = rules.add_type(
+                    session,
+                    context,
+                    hierarchy,
+                    fullname=form.fullname.data,
+                    idnumber=form.idnumber.data,
+                    actor=actor(request),
+                )
+        except TConnectError as error:
+            refused = form.refuse(request, error)
+        else:
+            where = path(request, f"{hierarchy.plural}.type", id=made.id)
+            return go(request, where, _saved(made.fullname))
+    with context.reading() as session:
+        types = rules.list_types(session, hierarchy)
+    return show(
+        request,
+        "types",
+        hierarchy.plural,
+        {
+            "title": _("Types of positions") if hierarchy.word == "position" else _("Types of organisations"),
+            "types": types,
+            "form": form,
+            "refused": refused,
+            "name": hierarchy.plural,
+        },
+    )
+
+
+def type_page(hierarchy: Hierarchy, request: Request) -> Response:
+    """One type with its custom fields, and a form for one more."""
+    context = request.tconnect
+    found = _type(hierarchy, request)
+    form = TypeFieldForm.of(request)
+    refused: str | None = None
+    if form.is_sent(request):
+        try:
+            with context.unit() as session:
+                rules.add_type_field(
+                    session,
+                    context,
+                    hierarchy,
+                    found.id,
+                    shortname=form.shortname.data,
+                    name=form.name.data,
+                    datatype=form.datatype.data,
+                    actor=actor(request),
+                )
+        except TConnectError as error:
+            refused = form.refuse(request, error)
+        else:
+            return go(request, request.path, _saved(form.name.data or form.shortname.data))
+    return show(
+        request,
+        "type",
+        hierarchy.plural,
+        {
+            "title": found.fullname,
+            "type": found,
+            "kinds": KINDS,
+            "form": form,
+            "refused": refused,
+            "name": hierarchy.plural,
+        },
+    )
+
+
+def delete_type(hierarchy: Hierarchy, request: Request) -> Response:
+    """Ask, and remove a type."""
+    context = request.tconnect
+    found = _type(hierarchy, request)
+    if request.method == "POST":
+        with context.unit() as session:
+            rules.delete_type(session, context, hierarchy, found.id, actor=actor(request))
+        return go(request, path(request, f"{hierarchy.plural}.types"), _gone(found.fullname))
+    return ask(
+        request,
+        hierarchy.plural,
+        title=_("Delete ${name}?", name=found.fullname),
+        consequences=[
+            _("Whatever is of this type has none any more, and loses what stands in its custom fields.")
+        ],
+        button=_("Delete"),
+        cancel=path(request, f"{hierarchy.plural}.type", id=found.id),
+    )
+
+
+def delete_type_field(hierarchy: Hierarchy, request: Request) -> Response:
+    """Ask, and remove a custom field of a type."""
+    context = request.tconnect
+    found = _type(hierarchy, request)
+    field = present([each for each in found.fields if each.id == as_id(request.matchdict["field"])])
+    back = path(request, f"{hierarchy.plural}.type", id=found.id)
+    if request.method == "POST":
+        with context.unit() as session:
+            rules.delete_type_field(session, context, hierarchy, field.id, actor=actor(request))
+        return go(request, back, _gone(field.name))
+    return ask(
+        request,
+        hierarchy.plural,
+        title=_("Delete ${name}?", name=field.name),
+        consequences=[_("Whatever stands in it is lost.")],
+        button=_("Delete"),
+        cancel=back,
+    )
+
+
+# --- inside ----------------------------------------------------------------------------------------
+
+
+def _item_form(hierarchy: Hierarchy, request: Request, stored: Mapping[str, object]) -> PageForm:
+    asked = {
+        "description": TextAreaField(_("Description"), filters=[trimmed], render_kw={"rows": "3"}),
+        "parent": PickerField(
+            _("Below"), kind=hierarchy.kind, most=1, description=_("Nothing chosen: at the top.")
+        ),
+        "type": PickerField(
+            _("Type"),
+            kind=hierarchy.type_kind,
+            most=1,
+            description=_("Its custom fields can be filled in afterwards."),
+        ),
+    }
+    form: PageForm = with_fields(ItemForm, asked).of(request, stored)
+    return form
+
+
+def _framework(hierarchy: Hierarchy, request: Request) -> FrameworkView:
+    with request.tconnect.reading() as session:
+        return present(rules.list_frameworks(session, hierarchy, ids=[id_of(request)]))
+
+
+def _item(hierarchy: Hierarchy, request: Request) -> ItemView:
+    with request.tconnect.reading() as session:
+        return present(rules.list_items(session, hierarchy, ids=[id_of(request)]))
+
+
+def _type(hierarchy: Hierarchy, request: Request) -> TypeView:
+    with request.tconnect.reading() as session:
+        return present(rules.list_types(session, hierarchy, ids=[id_of(request)]))
+
+
+def _framework_path(hierarchy: Hierarchy, request: Request, framework_id: int) -> str:
+    return path(request, f"{hierarchy.plural}.framework", id=framework_id)
+
+
+def _saved(name: str) -> Text:
+    return _("${name} is saved.", name=name)
+
+
+def _gone(name: str) -> Text:
+    return _("${name} is deleted.", name=name)
+
+
+def _form(
+    hierarchy: Hierarchy,
+    request: Request,
+    title: Text,
+    form: PageForm,
+    refused: str | None,
+    back: str,
+    *,
+    is_foreign: bool = False,
+) -> Response:
+    context = request.tconnect
+    with context.reading() as session:
+        fill(session, context, form)
+    return show(
+        request,
+        "form",
+        hierarchy.plural,
+        {"title": title, "form": form, "refused": refused, "back": back, "kept_elsewhere": is_foreign},
+    )

@@ -1,0 +1,227 @@
+"""*Positions* and *Organisations* by HTTP, read back by the command."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import event, insert
+from support.admin import administered, notice, text
+from support.webapp import add_person, log_in
+from webtest import TestApp
+
+from tconnect_pyramid.directory import hierarchies as rules
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES
+from tconnect_pyramid.directory.jobs import add_job
+
+BOTH = pytest.mark.parametrize("kind", HIERARCHIES)
+
+
+@pytest.fixture
+def site(make_sqlite, tmp_path):
+    with administered(make_sqlite(), tmp_path) as site:
+        yield site
+
+
+def framework(site, kind="position", name="Main", **more) -> int:
+    with site.context.unit() as session:
+        return rules.add_framework(session, site.context, HIERARCHIES[kind], fullname=name, **more).id
+
+
+def item(site, within, kind="position", name="Chief", **more) -> int:
+    with site.context.unit() as session:
+        return rules.add_item(
+            session, site.context, HIERARCHIES[kind], fullname=name, framework=within, **more
+        ).id
+
+
+def pick(form, field, words):
+    """Look for something and tick the first that is found; other pickers keep what they have."""
+    form[f"{field}-search"] = words
+    page = form.submit("look", value=field, status=200)
+    form = page.forms["form"]
+    found = page.html.find(id=field).select_one(".found input")
+    for box in form.fields[field]:
+        if box._value == found["value"]:
+            box.checked = True
+    return form
+
+
+@BOTH
+def test_a_framework_and_a_tree_are_made(site, kind):
+    form = site.page(f"/admin/{kind}s/frameworks/add").forms["form"]
+    assert form.submit(status=200).html.find(id="fullname-error")
+    form["fullname"] = "Main"
+    form["idnumber"] = "m-1"
+    page = form.submit(status=303).follow()
+    assert notice(page) == "Main is saved."
+    form = page.click("Add an item").forms["form"]
+    form["fullname"] = "Chief"
+    form.submit(status=303)
+    form = page.click("Add an item").forms["form"]
+    form["fullname"] = "Aide"
+    form["idnumber"] = "a-1"
+    form = pick(form, "parent", "chi")
+    page = form.submit(status=303).follow()
+    assert notice(page) == "Aide is saved."
+
+    rows = {row["fullname"]: row for row in site.command(kind, "list")}
+    assert rows["Aide"]["parent"] == rows["Chief"]["id"]
+    assert rows["Aide"]["idnumber"] == "a-1"
+    assert [cell.get_text() for cell in page.html.select("tbody tr td:nth-child(2)")] == ["1", "2"]
+
+
+@BOTH
+def test_an_item_is_edited_moved_and_deleted(site, kind):
+    within, other = framework(site, kind), framework(site, kind, "Other")
+    chief = item(site, within, kind)
+    aide = item(site, within, kind, "Aide", parent=chief)
+    form = site.page(f"/admin/{kind}s/items/{aide}").forms["form"]
+    form["fullname"] = "Assistant"
+    assert notice(form.submit(status=303).follow()) == "Assistant is saved."
+
+    form = site.page(f"/admin/{kind}s/items/{aide}/move").forms["form"]
+    form["parent"] = False
+    form["framework"] = False
+    form = pick(form, "framework", "oth")
+    assert notice(form.submit(status=303).follow()) == "Assistant has another place now."
+    rows = {row["fullname"]: row for row in site.command(kind, "list")}
+    assert (rows["Assistant"]["framework"], rows["Assistant"]["parent"]) == (other, None)
+
+    page = site.page(f"/admin/{kind}s/items/{chief}/delete")
+    assert "0 items below it go too." in text(page)
+    page.forms["ask"].submit(status=303)
+    assert [row["fullname"] for row in site.command(kind, "list")] == ["Assistant"]
+
+
+@BOTH
+def test_deleting_names_what_goes_along(site, kind):
+    within = framework(site, kind)
+    chief = item(site, within, kind)
+    aide = item(site, within, kind, "Aide", parent=chief)
+    ada = add_person(site.context)
+    with site.context.unit() as session:
+        add_job(session, site.context, ada, idnumber="j", **{kind: aide})
+
+    said = text(site.page(f"/admin/{kind}s/items/{chief}/delete"))
+
+    assert "1 item below it goes too." in said
+    assert "1 job assignment loses it." in said
+    page = site.page(f"/admin/{kind}s/frameworks/{within}/delete")
+    assert "2 items in it go too." in text(page)
+    assert notice(page.forms["ask"].submit(status=303).follow()) == "Main is deleted."
+    assert site.command(kind, "list") == []
+
+
+@BOTH
+def test_a_type_gets_fields_and_an_item_values(site, kind):
+    within = framework(site, kind)
+    chief = item(site, within, kind)
+    form = site.page(f"/admin/{kind}s/types").forms["form"]
+    form["fullname"] = "Office"
+    form["idnumber"] = "office"
+    page = form.submit(status=303).follow()
+    form = page.forms["form"]
+    form["shortname"] = "floor"
+    form["name"] = "Floor"
+    form["datatype"] = "text"
+    page = form.submit(status=303).follow()
+    assert "Floor (floor, A line of text)" in text(page)
+    form = pick(site.page(f"/admin/{kind}s/items/{chief}").forms["form"], "type", "off")
+    form.submit(status=303)
+    form = site.page(f"/admin/{kind}s/items/{chief}").forms["form"]
+    name = next(name for name in form.fields if name and name.startswith("field_"))
+    form[name] = "Third"
+    form.submit(status=303)
+    (row,) = site.command(kind, "list")
+    assert (row["type"], row["fields"]) == ("office", {"floor": "Third"})
+
+    asked = page.click("Delete", index=0)
+    assert notice(asked.forms["ask"].submit(status=303).follow()) == "Floor is deleted."
+    asked = page.click("Delete the type")
+    asked.forms["ask"].submit(status=303)
+    (row,) = site.command(kind, "list")
+    assert (row["type"], row["fields"]) == (None, {})
+
+
+@BOTH
+def test_frameworks_change_places(site, kind):
+    framework(site, kind, "First")
+    second = framework(site, kind, "Second")
+    page = site.page(f"/admin/{kind}s")
+    form = next(form for form in page.forms.values() if form.action.endswith(f"/{second}/move"))
+
+    assert notice(form.submit(status=303).follow()) == "Second has another place now."
+    assert [row["fullname"] for row in site.command(kind, "list", "--frameworks")] == ["Second", "First"]
+
+
+def test_a_circle_is_refused(site):
+    within = framework(site)
+    chief = item(site, within)
+    aide = item(site, within, name="Aide", parent=chief)
+    form = pick(site.page(f"/admin/positions/items/{chief}/move").forms["form"], "parent", "aid")
+
+    assert form.submit(status=200).html.find(role="alert")
+    assert {row["id"]: row["parent"] for row in site.command("position", "list")} == {
+        chief: None,
+        aide: chief,
+    }
+
+
+def test_a_large_tree_is_shown_with_as_many_statements_as_a_small_one(site):
+    within = framework(site)
+    statements = []
+    listen = ("before_cursor_execute", lambda *told: statements.append(told[2]))
+
+    def counted() -> int:
+        statements.clear()
+        event.listen(site.context.database.engine, *listen)
+        try:
+            site.page(f"/admin/positions/frameworks/{within}")
+        finally:
+            event.remove(site.context.database.engine, *listen)
+        return len(statements)
+
+    item(site, within)
+    few = counted()
+    with site.context.unit() as session:
+        table = HIERARCHIES["position"].item
+        session.execute(
+            insert(table),
+            [
+                {
+                    "framework_id": within,
+                    "fullname": f"P {number}",
+                    "idnumber": f"p{number}",
+                    "path": f"/{number}",
+                    "depthlevel": 1,
+                    "sortthread": f"{number + 2:02}" if number < 97 else f"z{number:05}",
+                    "timecreated": 1,
+                    "timemodified": 1,
+                }
+                for number in range(2000)
+            ],
+        )
+
+    assert counted() == few
+    assert "2,001 found." in text(site.page(f"/admin/positions/frameworks/{within}"))
+    assert "P 1999" in text(site.page(f"/admin/positions/frameworks/{within}?search=p+1999"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/frameworks/add", "/frameworks/1", "/frameworks/1/delete", "/items/1", "/items/1/move", "/types"],
+)
+def test_only_administrators_change_trees(site, path):
+    framework(site)
+    add_person(site.context)
+    other = TestApp(site.browser.app)
+    log_in(other)
+
+    other.get(f"/admin/positions{path}", status=403)
+    other.post(f"/admin/positions{path}", {"fullname": "Mine"}, status=403)
+
+
+@pytest.mark.parametrize(
+    "path", ["/frameworks/99", "/items/99", "/items/x/move", "/types/99", "/frameworks/99/items/add"]
+)
+def test_what_is_not_there_is_not_found(site, path):
+    site.page(f"/admin/positions{path}", status=404)
