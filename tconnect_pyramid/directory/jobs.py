@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy, find_item, get_item
 from tconnect_pyramid.directory.origins import origins_of, refuse_foreign
+from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line
 from tconnect_pyramid.directory.values import long_text, moment
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
@@ -93,6 +94,29 @@ def list_jobs(
         )
         for row in rows
     ]
+
+
+def page_of_jobs(session: Session, around: Surroundings, asked: Asked) -> Page[JobView]:
+    """A page of all jobs; sorted by `person` (each one's jobs as they came) or `fullname`."""
+    accounts = around.accounts
+    username = accounts.columns.readable("username")
+    named = [
+        column for name in ("firstname", "lastname") if (column := accounts.columns.read(name)) is not None
+    ]
+    found = page_of(
+        session,
+        select(Job.id).join(accounts.columns.mapped_class, accounts.key == Job.account_key),
+        asked,
+        key=Job.id,
+        orders={"person": in_any_case(username), "fullname": in_any_case(Job.fullname)},
+        searched=(Job.fullname, Job.idnumber, username, *named),
+    )
+
+    def in_order(rows: Sequence[Row[Any]]) -> list[JobView]:
+        by_id = {view.id: view for view in list_jobs(session, ids=[row.id for row in rows])}
+        return [by_id[row.id] for row in rows]
+
+    return found.map(in_order)
 
 
 def get_job(session: Session, job_id: int) -> JobView:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.site.directory import audiences, courses, fields, hierarchies, people
+from tconnect_pyramid.site.directory import audiences, courses, fields, hierarchies, jobs, people
 
 
 def includeme(config: Configurator) -> None:
@@ -17,13 +17,16 @@ def includeme(config: Configurator) -> None:
     - `audiences`: audiences, and the groups of a social site, with their members;
     - `courses`: courses, with who is enrolled;
     - `fields`: custom profile fields;
-    - `hierarchies`: positions and organisations in their frameworks, with their types.
+    - `hierarchies`: positions and organisations in their frameworks, with their types;
+    - `jobs`: job assignments.
     """
     config.include(people)
     config.include(audiences)
     config.include(courses)
     config.include(fields)
     config.include(hierarchies)
+    config.include(jobs)
     config.include(courses)
     config.include(fields)
     config.include(hierarchies)
+    config.include(jobs)
