@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pyramid.config import PHASE3_CONFIG, Configurator
+from pyramid.interfaces import IRoutesMapper
 from pyramid.registry import Registry
 from pyramid.request import Request
 from sqlalchemy import Engine, create_engine, make_url
@@ -254,6 +255,7 @@ def _direct(config: Configurator, directive: str, attribute: str, value: Any, ti
 def _register_context(registry: Registry) -> None:
     directed: Directed = registry["tconnect.directed"]
     settings = directed.settings
+    _check_routes(registry, directed.auth_methods)
     database = Database(directed.engine or _engine(registry))
     context = Context(
         settings=settings,
@@ -267,6 +269,17 @@ def _register_context(registry: Registry) -> None:
     )
     registry.registerUtility(context, IContext)
     registry.registerUtility(context.transport, ITransport)
+
+
+def _check_routes(registry: Registry, methods: Mapping[str, HostMethod]) -> None:
+    mapper = registry.queryUtility(IRoutesMapper)
+    problems = [
+        f"add_tconnect_auth_method: the settings_route of {name!r}, {method.settings_route!r}, is no route."
+        for name, method in methods.items()
+        if method.settings_route and (mapper is None or mapper.get_route(method.settings_route) is None)
+    ]
+    if problems:
+        raise ConfigurationProblem(problems)
 
 
 def _engine(registry: Registry) -> Engine:

@@ -102,6 +102,29 @@ def list_methods(session: Session, context: Context) -> list[AuthMethod]:
     ]
 
 
+def get_method(session: Session, context: Context, name: str) -> AuthMethod:
+    """One method. Raises NotFound."""
+    _check_known(context, name)
+    return _one(session, context, name)
+
+
+def count_with_password(session: Session, context: Context) -> int:
+    """How many people can log in now by a password of this site."""
+    if not context.options(session).auth_manual:
+        return 0
+    accounts = context.accounts
+    people = (
+        accounts.select(("auth", "password", "confirmed"))
+        .where(accounts.not_deleted(), accounts.not_suspended())
+        .subquery()
+    )
+    statement = select(func.count()).where(people.c.auth == MANUAL, people.c.confirmed == 1)
+    # A host that maps no password keeps them itself.
+    if accounts.columns.read("password") is not None:
+        statement = statement.where(people.c.password != "")
+    return session.scalar(statement) or 0
+
+
 def titles_of(context: Context) -> dict[str, str]:
     """Every method, ours and the host's, by its name."""
     return {**TITLES, **{name: method.title for name, method in context.auth_methods.methods.items()}}

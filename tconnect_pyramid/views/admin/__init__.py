@@ -9,6 +9,8 @@ from __future__ import annotations
 from pyramid.config import Configurator
 
 from tconnect_pyramid.views.admin import (
+    auth,
+    background,
     client_settings,
     clients,
     home,
@@ -16,6 +18,7 @@ from tconnect_pyramid.views.admin import (
     proof,
     server_settings,
     servers,
+    tasks,
 )
 
 
@@ -27,13 +30,18 @@ def includeme(config: Configurator) -> None:
     - `picking`: what is looked for while a form is filled in;
     - `server_settings`: *Totara Connect server › Settings*;
     - `clients`: *Totara Connect server › Client systems* and *Add client*;
+    - `auth`: *Manage authentication*;
     - `client_settings`: *Totara Connect client › Settings*;
-    - `servers`: *Totara Connect client › Servers*.
+    - `servers`: *Totara Connect client › Servers*;
+    - `tasks`: *Scheduled tasks* of both roles, for which `background` has threads.
     """
     config.include(home)
     config.include(proof)
     config.include(picking)
     config.include(server_settings)
     config.include(clients)
+    config.include(auth)
     config.include(client_settings)
     config.include(servers)
+    config.include(background)
+    config.include(tasks)
