@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from celery.signals import worker_process_init
 from pyramid.config import global_registries
 from pyramid.exceptions import ConfigurationExecutionError
 from pyramid.registry import Registry
-from pyramid.request import Request
-from pyramid.scripting import prepare
 
-from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import ConfigurationProblem, SyncBusy
 from tconnect_pyramid.tasks.config import TaskConfig, read_config
-from tconnect_pyramid.tasks.jobs import JOBS, Outcome
+from tconnect_pyramid.tasks.jobs import Outcome
+from tconnect_pyramid.tasks.record import note_schedules, perform, schedules_of
 from tconnect_pyramid.tasks.table import TASKS, TaskInfo
 from tconnect_pyramid.wiring import context_of
 
@@ -33,10 +30,12 @@ BUSY_RETRIES = 60
 class TaskApp(Celery):
     """A Celery application that is empty until an ini, or a host, says for which site it works.
 
-    `registry` is that site's Pyramid registry; None where no tasks are run, as in beat.
+    `registry` is that site's Pyramid registry; None where no tasks are run, as in beat. `schedules` is what the ini
+    says of every task, until a process of the worker has written it down.
     """
 
     registry: Registry | None = None
+    schedules: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def make_app() -> TaskApp:
@@ -44,7 +43,7 @@ def make_app() -> TaskApp:
     # A guest sets no globals: a host's own Celery application stays the current one.
     app = TaskApp("tconnect_pyramid", set_as_current=False)
     for info in TASKS:
-        _register(app, info, JOBS[info.name])
+        _register(app, info)
     app.user_options["preload"].add(_ini_option(app))
     return app
 
@@ -56,6 +55,7 @@ def configure(app: TaskApp, config: TaskConfig) -> None:
     for exchange in config.exchanges:
         _make_empty_table(exchange)
     app.config_from_object(dict(config.settings), force=True)
+    app.schedules = schedules_of(config)
 
 
 def open_site(ini_uri: str) -> Registry:
@@ -126,11 +126,11 @@ def _make_empty_table(path: Path) -> None:
         file.write("[]")
 
 
-def _register(app: TaskApp, info: TaskInfo, job: Callable[..., Outcome]) -> None:
+def _register(app: TaskApp, info: TaskInfo) -> None:
     # Not shared: Celery would put it into every application of the process, a host's own ones too.
     @app.task(name=info.task, bind=True, shared=False, max_retries=BUSY_RETRIES, throws=(SyncBusy,))
     def run(task: Any, **kwargs: Any) -> str:
-        outcome = _run(app, job, kwargs)
+        outcome = _run(app, info.name, kwargs)
         if outcome.busy:
             # Decided out here: a retry from inside would be lost with the transaction it rolls back.
             raise task.retry(
@@ -141,27 +141,11 @@ def _register(app: TaskApp, info: TaskInfo, job: Callable[..., Outcome]) -> None
         return outcome.text
 
 
-def _run(app: TaskApp, job: Callable[..., Outcome], kwargs: dict[str, Any]) -> Outcome:
+def _run(app: TaskApp, name: str, kwargs: dict[str, Any]) -> Outcome:
     if app.registry is None:
         raise ConfigurationProblem(["This worker has no site: start it with --ini FILE.ini."])
-    with task_request(app.registry) as request:
-        context: Context = request.tconnect
-        return job(context, **kwargs)
-
-
-@contextmanager
-def task_request(registry: Registry) -> Iterator[Request]:
-    """A request of a task's own, for subscribers and whoever asks for `request.dbsession`.
-
-    Its transaction is committed on leaving and aborted by an exception. Links that are made with it point to
-    the site's address.
-    """
-    # A POST, as those may write: with SQLite the transaction then begins as one that will.
-    request = Request.blank("/", base_url=context_of(registry).settings.site_url, method="POST")
-    with prepare(registry=registry, request=request):
-        manager = getattr(request, "tm", None)
-        if manager is None:
-            yield request
-            return
-        with manager:
-            yield request
+    if app.schedules is not None:
+        # Once in each process, and all of them: a task that is never scheduled is never taken.
+        note_schedules(context_of(app.registry), app.schedules)
+        app.schedules = None
+    return perform(app.registry, name, **kwargs)

@@ -29,15 +29,20 @@ ORIGIN = "schedule"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a task did, in words, and the ids of the servers with which another run was under way."""
+    """What a task did, in words, and the ids of the servers with which another run was under way.
+
+    `failed`: with one server at least it did not succeed.
+    """
 
     text: str
     busy: tuple[int, ...] = ()
+    failed: bool = False
 
 
 def handshake(context: Context, servers: Sequence[int] | None = None) -> Outcome:
     """Agree with each server on the version of the protocol (protocol 10)."""
     texts = []
+    failed = False
     for server in _active_servers(context, servers):
         try:
             texts.append(f"{server.name}: version {shake_hands(context, server.id)}")
@@ -45,27 +50,28 @@ def handshake(context: Context, servers: Sequence[int] | None = None) -> Outcome
             # One server that is down must not keep the others from theirs.
             log.warning("Handshake with %s failed: %s", server.name, error)
             texts.append(f"{server.name}: failed")
-    return _outcome(texts)
+            failed = True
+    return _outcome(texts, failed=failed)
 
 
-def positions(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+def positions(context: Context, servers: Sequence[int] | None = None, origin: str = ORIGIN) -> Outcome:
     """Bring positions in step with each server."""
-    return _sync(context, "positions", servers)
+    return _sync(context, "positions", servers, origin)
 
 
-def organisations(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+def organisations(context: Context, servers: Sequence[int] | None = None, origin: str = ORIGIN) -> Outcome:
     """Bring organisations in step with each server."""
-    return _sync(context, "organisations", servers)
+    return _sync(context, "organisations", servers, origin)
 
 
-def users(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+def users(context: Context, servers: Sequence[int] | None = None, origin: str = ORIGIN) -> Outcome:
     """Bring people in step with each server."""
-    return _sync(context, "users", servers)
+    return _sync(context, "users", servers, origin)
 
 
-def collections(context: Context, servers: Sequence[int] | None = None) -> Outcome:
+def collections(context: Context, servers: Sequence[int] | None = None, origin: str = ORIGIN) -> Outcome:
     """Bring audiences and courses in step with each server."""
-    return _sync(context, "collections", servers)
+    return _sync(context, "collections", servers, origin)
 
 
 def cleanup(context: Context) -> Outcome:
@@ -108,12 +114,13 @@ JOBS: Mapping[str, Callable[..., Outcome]] = MappingProxyType(
 """By the name of the task in the table."""
 
 
-def _sync(context: Context, kind: str, servers: Sequence[int] | None) -> Outcome:
+def _sync(context: Context, kind: str, servers: Sequence[int] | None, origin: str) -> Outcome:
     texts = []
     busy = []
+    failed = False
     for server in _active_servers(context, servers):
         try:
-            report = run_sync(context, kind, server.id, origin=ORIGIN)
+            report = run_sync(context, kind, server.id, origin=origin)
         except SyncBusy:
             busy.append(server.id)
             texts.append(f"{server.name}: busy")
@@ -127,7 +134,8 @@ def _sync(context: Context, kind: str, servers: Sequence[int] | None) -> Outcome
         level = logging.INFO if report.state == "done" else logging.WARNING
         log.log(level, "Sync of %s with %s: %s. %s", kind, server.name, report.state, report.message)
         texts.append(f"{server.name}: {report.state}")
-    return _outcome(texts, busy)
+        failed = failed or report.state == "failed"
+    return _outcome(texts, busy, failed=failed)
 
 
 def _active_servers(context: Context, wanted: Sequence[int] | None) -> list[ServerView]:
@@ -138,5 +146,5 @@ def _active_servers(context: Context, wanted: Sequence[int] | None) -> list[Serv
     return [server for server in active if wanted is None or server.id in wanted]
 
 
-def _outcome(texts: Sequence[str], busy: Sequence[int] = ()) -> Outcome:
-    return Outcome("; ".join(texts) or "nothing to do", tuple(busy))
+def _outcome(texts: Sequence[str], busy: Sequence[int] = (), *, failed: bool = False) -> Outcome:
+    return Outcome("; ".join(texts) or "nothing to do", tuple(busy), failed)

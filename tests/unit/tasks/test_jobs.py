@@ -21,8 +21,8 @@ from tconnect_pyramid.protocol.jsend import Success
 from tconnect_pyramid.secretbox import new_token
 from tconnect_pyramid.tasks import TASKS, app
 from tconnect_pyramid.tasks.glue import make_app as make_tasks
-from tconnect_pyramid.tasks.glue import task_request
 from tconnect_pyramid.tasks.jobs import JOBS
+from tconnect_pyramid.tasks.record import task_request
 
 DOWN = "http://down.example"
 
