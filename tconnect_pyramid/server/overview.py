@@ -70,7 +70,9 @@ def health_of(session: Session, context: Context, client: ClientView) -> Health:
         sign_ins=session.scalar(select(func.count()).where(ClientSession.client_id == client.id)) or 0,
         people=session.scalar(seen.select_from(accounts.columns.mapped_class)) or 0,
         notices=session.scalar(
-            select(func.count()).where(Notice.role == "client", Notice.peer_id == client.id)
+            select(func.count()).where(
+                Notice.role == "client", Notice.peer_id == client.id, Notice.given_up.is_(None)
+            )
         )
         or 0,
     )

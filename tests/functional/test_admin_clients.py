@@ -10,7 +10,7 @@ from support.webapp import PASSWORD, add_person, connect, log_in, two_sites
 from tconnect_pyramid import people
 from tconnect_pyramid.client import servers
 from tconnect_pyramid.client.connecting import handshake, open_invitation
-from tconnect_pyramid.directory.audiences import add_audience, add_members
+from tconnect_pyramid.directory.audiences import add_audience, add_members, delete_audience
 from tconnect_pyramid.directory.courses import add_course
 from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Client, ClientAudience
@@ -59,10 +59,11 @@ def test_a_client_is_added_with_all_that_is_chosen(sites, pages):
         add_members(session, pair.server, staff, [add_person_in(session, pair)])
         course = add_course(session, pair.server, fullname="Safety").id
     assert "There are no records in this report" in text(pages("clients"))
+    secret = invitation(pair)
     form = fill_in(
         pages("clients").click("Add client"),
         pair,
-        setup_secret=invitation(pair),
+        setup_secret=secret,
         comment="The one upstairs",
         add_new_courses=True,
         jobs=False,
@@ -71,6 +72,8 @@ def test_a_client_is_added_with_all_that_is_chosen(sites, pages):
         form[f"{name}-search"] = words
         form = form.submit("look", index=0, status=200).forms["client"]
         form.set(name, True)
+    assert form["setup_secret"].value == ""
+    form["setup_secret"] = secret
 
     card = form.submit(status=303).follow()
 
@@ -144,7 +147,8 @@ def test_a_registration_that_fails_says_where(sites, pages, layer):
     assert "it did not work" in said
     assert "What to do: " in said
     assert page.forms["client"]["name"].value == "Our client"
-    assert page.forms["client"]["setup_secret"].value == "0" * 40
+    assert "0" * 40 not in page.text
+    assert "A setup secret is never shown again: enter it once more" in text(page)
     assert admin.command("server", "client", "list") == []
 
 
@@ -162,6 +166,23 @@ def test_a_client_is_edited(sites, pages):
     assert notice(form.submit(status=303).follow()) == "Another name is saved."
     (row,) = admin.command("server", "client", "list")
     assert (row["name"], row["comment"], row["plugin_services"]) == ("Another name", "Old", True)
+
+
+def test_a_client_whose_audience_is_gone_is_not_opened_to_everybody_by_saving(sites, pages):
+    pair, admin = sites
+    with pair.server.unit() as session:
+        staff = add_audience(session, pair.server, name="Staff").id
+    id_ = connect(pair, restrict_audience_id=staff).id
+    assert "to_everybody" not in pages(f"clients/{id_}/edit").forms["client"].fields
+    with pair.server.unit() as session:
+        delete_audience(session, pair.server, staff)
+    form = pages(f"clients/{id_}/edit").forms["client"]
+
+    assert form.submit(status=200).html.find(id="restrict_to-error")
+    assert admin.command("server", "client", "list")[0]["restrict_to"] == staff
+    form["to_everybody"] = True
+    form.submit(status=303)
+    assert admin.command("server", "client", "list")[0]["restrict_to"] is None
 
 
 def test_a_client_is_removed_after_a_question_and_a_recent_log_in(sites, pages):

@@ -11,7 +11,6 @@ from pyramid.request import Request
 from pyramid.response import Response
 from wtforms import BooleanField, PasswordField, StringField, TextAreaField
 from wtforms.validators import DataRequired
-from wtforms.widgets import PasswordInput
 
 from tconnect_pyramid.errors import PeerError, TConnectError
 from tconnect_pyramid.peers import LAYERS, REMEDIES, Unwell
@@ -84,8 +83,6 @@ class ClientForm(PageForm):
             "The setup secret for the client site. This should be the client setup secret provided when connecting "
             "to a new server."
         ),
-        # What was typed is kept where something else is wrong; it is good for one connection only.
-        widget=PasswordInput(hide_value=False),
         render_kw={"autocomplete": "off"},
     )
     restrict_to = PickerField(
@@ -96,6 +93,13 @@ class ClientForm(PageForm):
             "You can choose to only synchronise users from a specific audience from the Totara Connect server to the "
             "Totara Connect client site. The restriction is applied to all synchronised audiences and courses too, "
             "i.e. only the audience restricted gets synchronised."
+        ),
+    )
+    to_everybody = BooleanField(
+        _("Restrict to no audience any more"),
+        description=_(
+            "The audience that this client was restricted to is gone, so nobody is sent and nobody can sign in there. "
+            "Choose another audience, or tick this to let everybody in."
         ),
     )
     add_new_courses = BooleanField(
@@ -179,6 +183,7 @@ def add(request: Request) -> Response:
     """Add a client that waits for this server."""
     context = request.tconnect
     form = ClientForm.of(request, {"profile_fields": True, "jobs": True})
+    del form.to_everybody
     refused: str | None = None
     if form.is_sent(request):
         try:
@@ -235,11 +240,20 @@ def edit(request: Request) -> Response:
     client = _client(request)
     form = ClientForm.of(request, _stored(client))
     del form.setup_secret
+    with context.reading() as session:
+        known, _courses = overview.names_of_attached(session, [client])
+    is_gone = client.restrict_to is not None and client.restrict_to not in known
+    if not is_gone:
+        del form.to_everybody
     refused: str | None = None
     if form.is_sent(request):
+        wishes = _wishes(form)
+        if is_gone and wishes.restrict_audience_id is None and not form.to_everybody.data:
+            # A form that cannot show the audience must not open the client to everybody: the rule refuses it.
+            wishes = replace(wishes, restrict_audience_id=client.restrict_to)
         try:
             with context.unit() as session:
-                clients.edit_client(session, context, client.id, _wishes(form), actor=actor(request))
+                clients.edit_client(session, context, client.id, wishes, actor=actor(request))
         except TConnectError as error:
             refused = form.refuse(request, error)
         else:
@@ -298,7 +312,14 @@ def _form(request: Request, form: ClientForm, title: Text, refused: str | None, 
         request,
         "client_form",
         "clients",
-        {"title": title, "form": form, "refused": refused, "back": back, "is_https": is_https(request)},
+        {
+            "title": title,
+            "form": form,
+            "refused": refused,
+            "back": back,
+            "is_https": is_https(request),
+            "asks_again": request.method == "POST" and "setup_secret" in form,
+        },
     )
 
 
