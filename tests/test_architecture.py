@@ -263,8 +263,8 @@ def templates_that_cannot_be_found(module: Module) -> Iterator[str]:
                     yield f"{module.at(node)}: the template is no literal, so that nobody finds it"
                     continue
                 places = {place for each in templates for place in re.findall(r"\$\{([^}]*)\}", each)}
-                given = {each.arg for each in node.keywords}
-                if None not in given and places - ({"number"} if makers[name] > 1 else set()) != given:
+                given = {each.arg or "**" for each in node.keywords}
+                if "**" not in given and places - ({"number"} if makers[name] > 1 else set()) != given:
                     yield f"{module.at(node)}: has the places {sorted(places)} and values for {sorted(given)}"
                 if not all(re.fullmatch("[a-z][a-z0-9_]*", place) for place in places):
                     yield f"{module.at(node)}: a place has a name with more than a-z, 0-9 and _"
