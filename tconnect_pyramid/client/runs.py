@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS, approved_by
 from tconnect_pyramid.client.sync.history import HELD, REJECTED
-from tconnect_pyramid.client.sync.plan import kind_of_line
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS, Action, kind_of_line, members_removed
 from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.paging import Asked, Page, page_of
 from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.models import Approval, Run, RunLine, Server
 from tconnect_pyramid.texts import text as _
@@ -22,9 +25,62 @@ COMMAND = "command"
 PAGE = "page"
 
 
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """What a held run would take away: how many of each action, and the first that it names."""
+
+    counts: dict[str, int]
+    members: int
+    named: Sequence[str]
+
+
 def list_runs(session: Session, *, limit: int = 50) -> list[RunReport]:
     """The newest runs first, without their lines."""
     return [_report(row) for row in session.scalars(select(Run).order_by(Run.id.desc()).limit(limit))]
+
+
+def page_of_runs(session: Session, asked: Asked, *, kind: str = "", state: str = "") -> Page[RunReport]:
+    """A part of the list of runs, the newest first, without their lines; of one kind or state if it is given."""
+    statement = select(Run)
+    if kind:
+        statement = statement.where(Run.kind == kind)
+    if state:
+        statement = statement.where(Run.state == state)
+    page = page_of(
+        session, statement, replace(asked, search="", sort="-id"), key=Run.id, orders={"id": Run.id}
+    )
+    return page.map(lambda rows: [_report(row[0]) for row in rows])
+
+
+def page_of_lines(session: Session, run_id: int, asked: Asked) -> tuple[RunReport, Page[LineView]]:
+    """One run, and a part of its lines in their order. Raises NotFound."""
+    report = _report(_find(session, run_id))
+    statement = select(RunLine).where(RunLine.run_id == run_id)
+    page = page_of(
+        session, statement, replace(asked, search="", sort=""), key=RunLine.id, orders={"id": RunLine.id}
+    )
+    return report, page.map(
+        lambda rows: [
+            LineView(line.action, line.remote_id, line.account_key, line.subject, line.detail)
+            for line in (row[0] for row in rows)
+        ]
+    )
+
+
+def removals_of(session: Session, run_id: int, *, limit: int = 10) -> Removals:
+    """What is decided about when a run is held. Raises NotFound, and Conflict when it is not held."""
+    run = _held(session, run_id)
+    here = RunLine.run_id == run_id
+    removing = RunLine.action.in_(sorted(REMOVALS))
+    counts = session.execute(
+        select(RunLine.action, func.count()).where(here, removing).group_by(RunLine.action)
+    )
+    named = session.scalars(select(RunLine.subject).where(here, removing).order_by(RunLine.id).limit(limit))
+    members = 0
+    if run.kind == COLLECTIONS:
+        details = session.scalars(select(RunLine.detail).where(here, RunLine.action == Action.UPDATED))
+        members = sum(members_removed(detail) for detail in details)
+    return Removals({action: number for action, number in counts}, members, list(named))  # noqa: C416 - no pairs to mypy
 
 
 def show_run(session: Session, run_id: int) -> RunReport:

@@ -16,6 +16,7 @@ from tconnect_pyramid.views.admin import (
     home,
     picking,
     proof,
+    runs,
     server_settings,
     servers,
     tasks,
@@ -33,7 +34,8 @@ def includeme(config: Configurator) -> None:
     - `auth`: *Manage authentication*;
     - `client_settings`: *Totara Connect client › Settings*;
     - `servers`: *Totara Connect client › Servers*;
-    - `tasks`: *Scheduled tasks* of both roles, for which `background` has threads.
+    - `tasks`: *Scheduled tasks* of both roles, for which `background` has threads;
+    - `runs`: *Totara Connect client › Synchronisations*.
     """
     config.include(home)
     config.include(proof)
@@ -45,3 +47,4 @@ def includeme(config: Configurator) -> None:
     config.include(servers)
     config.include(background)
     config.include(tasks)
+    config.include(runs)
