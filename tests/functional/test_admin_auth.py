@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from pyramid.exceptions import ConfigurationConflictError, ConfigurationExecutionError
 from support.admin import administered, command, notice, text, write_ini
 from support.peers import unreachable
 from support.sites import NoTransport, StillClock, ini
@@ -14,7 +15,7 @@ from webtest import TestApp
 
 from tconnect_pyramid import context_of, people
 from tconnect_pyramid.client import authmethods, connecting
-from tconnect_pyramid.errors import TConnectError
+from tconnect_pyramid.errors import ConfigurationProblem, TConnectError
 from tconnect_pyramid.models import Link, Server
 from tconnect_pyramid.site import configure
 
@@ -389,3 +390,35 @@ def test_a_way_of_a_host_is_uninstalled_and_its_accounts_are_moved(host):
     page = press(page, "ldap", "install").follow()
     assert notice(page) == "Company directory is installed."
     assert ways(host) == ["manual", "ldap"]
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "more", "expected"),
+    [
+        ("manual", "Ours", {}, "one of our own"),
+        ("connect", "Ours", {}, "one of our own"),
+        ("LDAP", "Directory", {}, "no name of an auth method"),
+        ("a" * 21, "Directory", {}, "no name of an auth method"),
+        ("ldap", " ", {}, "needs a title"),
+        ("ldap", "Directory", {"test": 3}, "cannot be called"),
+    ],
+)
+def test_a_way_that_cannot_be_used_is_refused(name, title, more, expected):
+    config = configure({**ini("http://localhost"), "sqlalchemy.url": "sqlite://"})
+    with pytest.raises(ConfigurationProblem, match=expected):
+        config.add_tconnect_auth_method(name, title, **more)
+
+
+def test_two_ways_of_one_name_clash():
+    config = configure({**ini("http://localhost"), "sqlalchemy.url": "sqlite://"})
+    config.add_tconnect_auth_method("ldap", "Directory")
+    config.add_tconnect_auth_method("ldap", "Another directory")
+    with pytest.raises(ConfigurationConflictError):
+        config.commit()
+
+
+def test_settings_of_a_way_that_lead_nowhere_stop_the_site():
+    config = configure({**ini("http://localhost"), "sqlalchemy.url": "sqlite://"})
+    config.add_tconnect_auth_method("ldap", "Directory", settings_route="nowhere")
+    with pytest.raises(ConfigurationExecutionError, match="'nowhere', is no route"):
+        config.commit()
