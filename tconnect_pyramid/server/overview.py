@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.context import Context
@@ -79,12 +79,13 @@ def health_of(session: Session, context: Context, client: ClientView) -> Health:
 
 
 def note_call(context: Context, client_id: int, last_call: int | None) -> None:
-    """Remember that a client has called, at most once a minute; a database that is busy is left in peace."""
+    """Remember that a client has called, at most once a minute, also when it makes several calls at once."""
     now = context.clock()
     if last_call is not None and now - last_call < CALL_NOTED_SECONDS:
         return
     with context.unit() as session:
-        session.execute(update(Client).where(Client.id == client_id).values(last_call=now))
+        due = or_(Client.last_call.is_(None), Client.last_call <= now - CALL_NOTED_SECONDS)
+        session.execute(update(Client).where(Client.id == client_id, due).values(last_call=now))
 
 
 def _in_order(session: Session, ids: list[int]) -> list[ClientView]:
