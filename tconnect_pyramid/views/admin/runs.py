@@ -10,6 +10,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from tconnect_pyramid.client import runs
+from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.errors import NotFound, TConnectError
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
@@ -47,6 +48,7 @@ def index(request: Request) -> Response:
     kind, state = kind if kind in FILTERED else "", state if state in RUN_STATES else ""
     with request.tconnect.reading() as session:
         page = runs.page_of_runs(session, asked, kind=kind, state=state)
+        names = {server.idnumber: server.name for server in list_servers(session)}
     return show(
         request,
         "runs",
@@ -54,6 +56,7 @@ def index(request: Request) -> Response:
         {
             "title": _("Synchronisations"),
             "list": listing(request, asked, page, kind=kind, state=state),
+            "names": names,
             "kinds": FILTERED,
             "states": RUN_STATES,
             "counts": COUNTS,
@@ -69,6 +72,7 @@ def show_one(request: Request) -> Response:
     try:
         with request.tconnect.reading() as session:
             run, page = runs.page_of_lines(session, id_, asked)
+            names = {server.idnumber: server.name for server in list_servers(session)}
     except NotFound:
         raise HTTPNotFound from None
     return show(
@@ -79,6 +83,7 @@ def show_one(request: Request) -> Response:
             "title": _("Run ${id}", id=str(id_)),
             "run": run,
             "list": listing(request, asked, page),
+            "names": names,
             "kinds": FILTERED,
             "states": RUN_STATES,
             "counts": COUNTS,
