@@ -26,7 +26,3 @@ def includeme(config: Configurator) -> None:
     config.include(fields)
     config.include(hierarchies)
     config.include(jobs)
-    config.include(courses)
-    config.include(fields)
-    config.include(hierarchies)
-    config.include(jobs)
