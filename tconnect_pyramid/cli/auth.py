@@ -14,6 +14,7 @@ from tconnect_pyramid.cli.output import DONE, FAILED, Answer, Rows, say, working
 from tconnect_pyramid.client import authmethods, leaving
 from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.plugins import CONNECT
 
 COLUMNS = (
     ("Name", "name"),
@@ -117,7 +118,7 @@ def _switch(site: Site, method: str, *, on: bool) -> Answer:
     context = site.migrated()
     with context.unit() as session:
         switched = authmethods.enable_method(session, context, method, on, actor=ACTOR)
-        only_servers = authmethods.ways_in(session, context) == [authmethods.CONNECT]
+        only_servers = authmethods.ways_in(session, context) == [CONNECT]
         if only_servers and not list_servers(session, active_only=True):
             say("This site is connected to no server, so that nobody can log in before it is.")
         return Answer(asdict(switched), _table(session, context))

@@ -12,11 +12,13 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from tconnect_pyramid.client import authmethods
-from tconnect_pyramid.client.authmethods import CONNECT, MANUAL, NOLOGIN, AuthMethod, Uninstalling
+from tconnect_pyramid.client.authmethods import AuthMethod, Uninstalling
 from tconnect_pyramid.client.health import ask_server
+from tconnect_pyramid.client.leaving import Effect, Settled
 from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.peers import Unwell
+from tconnect_pyramid.plugins import CONNECT, MANUAL, NOLOGIN
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, path, show
@@ -325,7 +327,7 @@ def _results_of_servers(request: Request) -> list[Result]:
 
 def _consequences(name: str, planned: Uninstalling) -> Sequence[Text]:
     told = [_("This site leaves ${name}.", name=server) for server, _effect in planned.effects]
-    every = [planned.settled, *(effect for _server, effect in planned.effects)]
+    every: list[Effect | Settled] = [planned.settled, *(effect for _server, effect in planned.effects)]
     told += [
         plural(
             "${number} account that has it becomes what you choose below.",
