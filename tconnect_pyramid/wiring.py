@@ -228,7 +228,12 @@ def add_tconnect_auth_method(
     `name` is what `auth` of its accounts says. See `plugins.HostMethod` for the rest; `test` may be a dotted
     name. Raises ConfigurationProblem for what cannot be used.
     """
-    method = HostMethod(name, title, enabled, settings_route, config.maybe_dotted(test), is_way_in)
+    found = config.maybe_dotted(test)
+    if found is not None and not callable(found):
+        raise ConfigurationProblem(
+            [f"add_tconnect_auth_method: the test of {name}, {test!r}, cannot be called."]
+        )
+    method = HostMethod(name, title, enabled, settings_route, found, is_way_in)
     check_method(method)
     directed: Directed = config.registry["tconnect.directed"]
     introspectable = config.introspectable(
