@@ -131,3 +131,43 @@ def test_only_administrators_change_them(site, path):
 
     other.get(f"/admin/{path}", status=403)
     other.post(f"/admin/{path}", {"fullname": "Mine"}, status=403)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("fullname", "x" * 255, "At most 254 characters are possible; this has 255."),
+        ("shortname", "x" * 256, "At most 255 characters are possible; this has 256."),
+        ("idnumber", "x" * 101, "At most 100 characters are possible; this has 101."),
+    ],
+)
+def test_what_is_too_long_stands_at_its_field(site, name, value, said):
+    form = site.page("/admin/courses/add").forms["form"]
+    form["fullname"] = "Safety"
+    form[name] = value
+
+    assert form.submit(status=200).html.find(id=f"{name}-error").get_text() == said
+    assert site.command("course", "list") == []
+
+
+def test_a_summary_that_nobody_touched_keeps_its_markup(site):
+    id_ = course(site, summary="<p>As it <b>was</b></p>")
+    form = site.page(f"/admin/courses/{id_}").forms["form"]
+    form["fullname"] = "Health"
+    form.submit(status=303)
+
+    (row,) = site.command("course", "list")
+    assert (row["fullname"], row["summary"]) == ("Health", "<p>As it <b>was</b></p>")
+
+
+def test_who_is_no_account_is_not_enrolled(site):
+    page = site.page(f"/admin/courses/{course(site)}/enrolled")
+    sent = {"csrf_token": page.forms["add"]["csrf_token"].value, "people": "999"}
+
+    assert "999" in text(site.browser.post(page.request.path, sent, status=200))
+    assert site.command("course", "list")[0]["size"] == 0
+
+
+@pytest.mark.parametrize("path", ["7", "x/enrolled", "99999999999999999999/delete"])
+def test_a_course_that_is_not_there_is_not_found(site, path):
+    site.page(f"/admin/courses/{path}", status=404)

@@ -1,0 +1,110 @@
+"""The pages of custom profile fields by HTTP, read back by the command."""
+
+from __future__ import annotations
+
+import pytest
+from support.admin import administered, notice, text
+from support.webapp import add_person
+
+from tconnect_pyramid.directory.profiles import add_field, set_value
+
+
+@pytest.fixture
+def site(make_sqlite, tmp_path):
+    with administered(make_sqlite(), tmp_path) as site:
+        yield site
+
+
+def add(site, shortname="shoe", datatype="text", **more) -> int:
+    with site.context.unit() as session:
+        return add_field(session, site.context, shortname, datatype=datatype, **more).id
+
+
+def form_of(site, **values):
+    form = site.page("/admin/fields/add").forms["form"]
+    for name, value in values.items():
+        form[name] = value
+    return form
+
+
+def test_one_is_added(site):
+    done = form_of(site, shortname="shoe", name="Size of shoes").submit(status=303).follow()
+
+    assert notice(done) == "Profiles have the field Size of shoes now."
+    (row,) = site.command("field", "list")
+    assert (row["shortname"], row["name"], row["datatype"]) == ("shoe", "Size of shoes", "checkbox")
+
+
+def test_a_menu_has_its_choices_one_on_each_line(site):
+    form_of(site, shortname="shirt", datatype="menu", choices="Small\r\n\r\n Large ").submit(status=303)
+
+    (row,) = site.command("field", "list")
+    assert (row["name"], row["datatype"], row["choices"]) == ("shirt", "menu", ["Small", "Large"])
+    assert "One of a list Small, Large" in text(site.page("/admin/fields"))
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "said"),
+    [
+        ({"shortname": ""}, "shortname", "Enter a short name."),
+        ({"shortname": "my shoe"}, "shortname", "Has blanks; leave them out."),
+        (
+            {"shortname": "shirt", "datatype": "menu"},
+            "choices",
+            "A menu needs some, and other types have none.",
+        ),
+        ({"shortname": "shirt", "datatype": "text", "choices": "A"}, "choices", "A menu needs some"),
+        ({"shortname": "shirt", "datatype": "menu", "choices": "A\nA"}, "choices", "One is given twice."),
+    ],
+)
+def test_what_is_wrong_stands_at_its_field(site, values, field, said):
+    refused = form_of(site, **values).submit(status=200)
+
+    assert said in refused.html.find(id=f"{field}-error").get_text()
+    assert site.command("field", "list") == []
+
+
+def test_a_short_name_that_is_there_and_a_kind_that_is_none_are_refused(site):
+    add(site)
+    form = form_of(site, shortname="shoe", datatype="text")
+    assert "There is already a custom profile field 'shoe'." in text(form.submit(status=200))
+    form["shortname"] = "other"
+    form["datatype"].force_value("secret")
+    assert form.submit(status=200).html.find(id="datatype-error") is not None
+    assert len(site.command("field", "list")) == 1
+
+
+def test_deleting_asks_names_what_is_lost_and_wants_a_recent_log_in(site):
+    id_ = add(site, name="Size of shoes")
+    add(site, "hat")
+    ada = add_person(site.context)
+    with site.context.unit() as session:
+        set_value(session, site.context, ada, "shoe", "39")
+    site.grow_stale()
+    asked = site.page(f"/admin/fields/{id_}/delete", status=303).follow()
+    asked.forms["prove"]["password"] = "correct horse battery"
+    page = asked.forms["prove"].submit(status=303).follow()
+    assert "1 person has something in it, which is lost." in text(page)
+    assert len(site.command("field", "list")) == 2
+
+    assert notice(page.forms["ask"].submit(status=303).follow()) == "Size of shoes is deleted."
+    assert [row["shortname"] for row in site.command("field", "list")] == ["hat"]
+
+
+@pytest.mark.parametrize("id_", ["7", "x", "99999999999999999999"])
+def test_what_is_not_there_is_not_found(site, id_):
+    site.page(f"/admin/fields/{id_}/delete", status=404)
+
+
+def test_only_administrators_get_in(site):
+    add_person(site.context)
+    id_ = add(site)
+    root = site.browser
+    root.get("/logout").forms["logout"].submit()
+    form = root.get("/login").forms["login"]
+    form["username"], form["password"] = "ada", "correct horse battery"
+    form.submit(status=303)
+    for path in ("", "/add", f"/{id_}/delete"):
+        root.get(f"/admin/fields{path}", status=403)
+        root.post(f"/admin/fields{path}", {"shortname": "mine"}, status=403)
+    assert [row["shortname"] for row in site.command("field", "list")] == ["shoe"]
