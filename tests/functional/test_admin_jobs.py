@@ -80,6 +80,16 @@ def test_what_cannot_be_taken_stands_at_its_field(site, ada, field, value, said)
     assert said in form.submit(status=200).html.find(id=f"{field}-error").get_text()
 
 
+def test_the_jobs_of_a_person_are_reached_from_their_card(site, ada):
+    job(site, ada)
+    job(site, add_person(site.context, "bob", firstname="Bob"), "j-2")
+
+    shown = text(site.page(f"/admin/people/{ada}").click("Look after the job assignments"))
+
+    assert "j-1" in shown
+    assert "j-2" not in shown
+
+
 def test_a_job_is_changed(site, ada, chief):
     job(site, ada, "taken")
     id_ = job(site, ada, position=chief, startdate=DAY)
