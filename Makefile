@@ -8,7 +8,7 @@ BIN = .venv/bin
 # What pip and the tools that it runs grumble about is shown when it fails.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install axe demo test format format-check lint types migrations docs pictures sure clean
+.PHONY: help install axe demo test format format-check lint types migrations docs translations pictures sure clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make types       mypy"
 	@echo "make migrations  do the models and the migrations agree"
 	@echo "make docs        write docs/settings.md anew"
+	@echo "make translations  find the sentences of the pages, and make what the sites read from the catalogues"
 	@echo "make pictures    make the README's picture anew"
 	@echo "make clean       remove what was made here, but for the sites' data in var/"
 
@@ -80,6 +81,18 @@ migrations: install
 docs: install
 	$(BIN)/python -c "from pathlib import Path; from tconnect_pyramid.settings import settings_page; \
 		Path('docs/settings.md').write_text(settings_page(), encoding='utf-8')"
+
+# That they are up to date, and complete, is held by tests/unit/test_translations.py.
+LOCALE = tconnect_pyramid/locale
+translations: install
+	$(BIN)/pybabel -q extract -F babel.cfg --no-default-keywords -k _ -k _html -k plural:1,2 -k _n:1,2 \
+		--add-location=never --sort-output --project tconnect_pyramid \
+		--copyright-holder "tconnect_pyramid contributors" -o $(LOCALE)/tconnect_pyramid.pot .
+	for language in $(LOCALE)/*/; do \
+		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date \
+			-i $(LOCALE)/tconnect_pyramid.pot -l $$(basename $$language) -D tconnect_pyramid -d $(LOCALE); \
+	done
+	$(BIN)/pybabel -q compile --directory $(LOCALE) --domain tconnect_pyramid
 
 # The pictures of the README, from the running sites; needs chromium.
 pictures: install

@@ -100,6 +100,7 @@ def page_of_jobs(session: Session, around: Surroundings, asked: Asked) -> Page[J
     """A page of all jobs; sorted by `person` (each one's jobs as they came) or `fullname`."""
     accounts = around.accounts
     username = accounts.columns.readable("username")
+    called = func.coalesce(Job.fullname, "")
     named = [
         column for name in ("firstname", "lastname") if (column := accounts.columns.read(name)) is not None
     ]
@@ -108,8 +109,8 @@ def page_of_jobs(session: Session, around: Surroundings, asked: Asked) -> Page[J
         select(Job.id).join(accounts.columns.mapped_class, accounts.key == Job.account_key),
         asked,
         key=Job.id,
-        orders={"person": in_any_case(username), "fullname": in_any_case(Job.fullname)},
-        searched=(Job.fullname, Job.idnumber, username, *named),
+        orders={"person": in_any_case(username), "fullname": in_any_case(called)},
+        searched=(called, Job.idnumber, username, *named),
     )
 
     def in_order(rows: Sequence[Row[Any]]) -> list[JobView]:

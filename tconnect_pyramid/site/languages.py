@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pyramid.httpexceptions import HTTPException
 from pyramid.request import Request
-from webob.acceptparse import create_accept_language_header
 
 from tconnect_pyramid.security.signins import current_sign_in
 
@@ -29,5 +28,4 @@ def negotiate(request: Request) -> str:
         language = str(stored.get(current.account.key, {}).get("lang") or "").partition("_")[0]
         if language in LANGUAGES:
             return language
-    accepted = create_accept_language_header(request.environ.get("HTTP_ACCEPT_LANGUAGE"))
-    return str(accepted.lookup(LANGUAGES, default=ENGLISH)) if accepted.header_value else ENGLISH
+    return str(request.accept_language.lookup(LANGUAGES, default=ENGLISH))

@@ -118,7 +118,7 @@ def test_there_is_every_command_of_the_design():
         organisation delete-framework, organisation list-types, organisation add-type,
         organisation delete-type, organisation add-field, organisation delete-field, job list, job add,
         job edit, job move, job delete, field list, field add, field delete, auth list, auth enable,
-        auth disable, auth move, server enable, server disable, server status, server client list,
+        auth disable, auth move, auth install, auth uninstall, server enable, server disable, server status, server client list,
         server client add, server client edit, server client remove, client enable, client disable,
         client status, client connect, client server list, client server edit, client server leave,
         client sync, client run list, client run show, client run approve, client run reject,
@@ -261,7 +261,7 @@ def test_without_tables_the_remedy_is_named(empty):
     assert empty.json("db", "check", status=1) == {
         "agree": False,
         "version": None,
-        "needed": "0002",
+        "needed": "0003",
         "differences": [],
     }
     checks = {check["name"]: check for check in empty.json("doctor", status=1)["checks"]}
