@@ -30,7 +30,6 @@ Page = dict[str, Any]
 NOTICES: Mapping[str, Text] = {
     "already-signed-in": _("You are logged in already."),
     "saved": _("Your profile is saved."),
-    "saved-of-another": _("The profile is saved."),
     "profile-fetched": _("Your profile is as it is at the server of your account."),
     "profile-not-fetched": _(
         "Your profile could not be fetched from the server of your account. What you changed there will be here "

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.interfaces import IRoutesMapper
 from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.exc import IntegrityError
@@ -26,6 +27,7 @@ from tconnect_pyramid.sessions import SignedIn
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views import plain
 from tconnect_pyramid.views.custom_fields import form_name
+from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.policy import forms_lead_to
 from tconnect_pyramid.views.profile_form import (
     GROUPS,
@@ -40,6 +42,8 @@ from tconnect_pyramid.views.profile_form import (
 )
 from tconnect_pyramid.wiring import profile_fields
 
+CARD = "tconnect.admin.people.card"
+"""The route of the page of a person, which a site may have."""
 PICTURE_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
 NOT_STORED = _(
     "The accounts of this site could not take it. Perhaps somebody else has the same, such as an email address."
@@ -149,7 +153,7 @@ def _edit(request: Request, who: SignedIn) -> Response:
     if request.method == "POST" and form.validate():
         refused = _save(request, who, profile, form)
         if refused is None and not form.errors:
-            return HTTPSeeOther(back or _after(request, who, profile, "saved"))
+            return HTTPSeeOther(back) if back is not None else _saved(request, who, profile)
     return _page(request, who, profile, form, back=back, refused=refused)
 
 
@@ -224,7 +228,7 @@ def _page(
         "picture": picture_path(request, profile),
         "profile": profile,
         "refused": refused,
-        "cancel_url": back or _after(request, who, profile, ""),
+        "cancel_url": back or _after(request, who, profile),
         "action": request.path_qs,
         "form_token": form_token(request, who),
         "edit_there": edit_there(request, profile) if is_own else None,
@@ -239,10 +243,19 @@ def _groups(profile: Profile) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _after(request: Request, who: SignedIn, profile: Profile, notice: str) -> str:
-    if notice and profile.account.key != who.account.key:
-        notice = f"{notice}-of-another"
-    return plain.profile(request, notice)
+def _saved(request: Request, who: SignedIn, profile: Profile) -> Response:
+    if profile.account.key == who.account.key:
+        return HTTPSeeOther(plain.profile(request, "saved"))
+    return go(request, _after(request, who, profile), _("The profile is saved."))
+
+
+def _after(request: Request, who: SignedIn, profile: Profile) -> str:
+    """Where one goes from the form: to one's own profile, or to the page of the person, where there is one."""
+    if profile.account.key == who.account.key:
+        return plain.profile(request)
+    if request.registry.getUtility(IRoutesMapper).get_route(CARD) is None:
+        return plain.home(request)
+    return str(request.route_path(CARD, id=profile.account.key))
 
 
 def _nobody(request: Request) -> Response:
