@@ -88,7 +88,7 @@ translations: install
 	$(BIN)/pybabel -q extract -F babel.cfg --no-default-keywords -k _ -k _html -k plural:1,2 -k _n:1,2 \
 		--add-location=never --sort-output --project tconnect_pyramid \
 		--copyright-holder "tconnect_pyramid contributors" -o $(LOCALE)/tconnect_pyramid.pot .
-	for language in $(LOCALE)/*/; do \
+	@for language in $(LOCALE)/*/; do \
 		$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date \
 			-i $(LOCALE)/tconnect_pyramid.pot -l $$(basename $$language) -D tconnect_pyramid -d $(LOCALE); \
 	done
