@@ -23,7 +23,7 @@ help:
 	@echo "make migrations  do the models and the migrations agree"
 	@echo "make docs        write docs/settings.md anew"
 	@echo "make translations  find the sentences of the pages, and make what the sites read from the catalogues"
-	@echo "make pictures    make the README's picture anew"
+	@echo "make pictures    make the pictures of the documentation anew"
 	@echo "make clean       remove what was made here, but for the sites' data in var/"
 
 # The two stamps keep an installation from being repeated until setup.py changes.
@@ -94,7 +94,7 @@ translations: install
 	done
 	$(BIN)/pybabel -q compile --directory $(LOCALE) --domain tconnect_pyramid
 
-# The pictures of the README, from the running sites; needs chromium.
+# The pictures of the documentation, from the running sites; needs chromium.
 pictures: install
 	TCONNECT_PICTURES=1 $(BIN)/pytest tests/browser/test_pictures.py
 
