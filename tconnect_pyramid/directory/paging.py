@@ -137,13 +137,22 @@ def _read_cursor(cursor: str, order: Any) -> tuple[bool, Any, int] | None:
     try:
         packed = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         backwards, value, key = packed
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     if not _is_whole(key) or type(value) is not order.type.python_type:
         return None
     if isinstance(value, int) and not _is_whole(value):
         return None
-    return None if isinstance(value, str) and "\0" in value else (bool(backwards), value, key)
+    return None if isinstance(value, str) and not _is_text(value) else (bool(backwards), value, key)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a database can be asked for it: JSON can name half a character, and PostgreSQL takes no NUL."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
 
 
 def _is_whole(value: object) -> bool:

@@ -73,7 +73,8 @@ for (const picker of document.querySelectorAll("fieldset[data-picker]")) {
     for (const id of ticked()) {
       query.append("but", id);
     }
-    const answer = await fetch(`${picker.dataset.picker}?${query}`);
+    // Whoever is logged out meanwhile is led to the login page, which is no part of this form.
+    const answer = await fetch(`${picker.dataset.picker}?${query}`, { redirect: "manual" });
     if (answer.ok && mine === asked) {
       const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
       found.replaceChildren(...parsed.body.childNodes);

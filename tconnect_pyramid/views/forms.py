@@ -15,6 +15,7 @@ from wtforms.utils import unset_value
 from wtforms.validators import ValidationError
 
 from tconnect_pyramid.directory.choices import MOST_IDS, Choice, Choices
+from tconnect_pyramid.directory.paging import LONGEST_SEARCH
 from tconnect_pyramid.directory.surroundings import as_id
 from tconnect_pyramid.errors import InvalidInput, TConnectError
 from tconnect_pyramid.texts import text as _
@@ -123,8 +124,8 @@ class PickerField(Field):
         """Read what was typed to be looked for, besides the ids."""
         super().process(formdata, data, extra_filters)
         if formdata is not None:
-            self.search = trimmed(next(iter(formdata.getlist(f"{self.name}-search")), ""))
-            self.searched = trimmed(next(iter(formdata.getlist(f"{self.name}-searched")), ""))
+            self.search = _sought(formdata, f"{self.name}-search")
+            self.searched = _sought(formdata, f"{self.name}-searched")
 
     def process_data(self, value: Any) -> None:
         """Take the ids that are stored; None stands for none."""
@@ -160,3 +161,7 @@ class PickerField(Field):
         if self.search:
             found = source.find(session, context, self.search, FOUND + len(self.data[:FOUND]))
             self.found = [each for each in found if each.id not in self.data][:FOUND]
+
+
+def _sought(formdata: Any, name: str) -> str:
+    return trimmed(next(iter(formdata.getlist(name)), ""))[:LONGEST_SEARCH]

@@ -22,6 +22,8 @@ from tconnect_pyramid.texts import DOMAIN, Text, fill
 
 OUR_TEMPLATES = "tconnect_pyramid:"
 ENGLISH = Locale("en", "GB")
+FIRST, LAST = -62_135_596_800, 253_402_300_799
+"""The moments that have a date: those of the years 1 to 9999. A peer may send any number."""
 
 
 def includeme(config: Configurator) -> None:
@@ -135,4 +137,4 @@ def _locale(name: str) -> Locale:
 
 
 def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    return datetime.fromtimestamp(min(max(seconds, FIRST), LAST), UTC)

@@ -33,6 +33,7 @@ from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.forms import PageForm, PickerField, at_most, trimmed
 from tconnect_pyramid.views.notices import go
+from tconnect_pyramid.views.words import FIRST, LAST
 
 HELD = ("position", "organisation")
 DATES = ("startdate", "enddate")
@@ -208,7 +209,11 @@ def _moment(form: JobForm, name: str) -> int | None:
 
 
 def _typed(seconds: int | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+    return (
+        ""
+        if seconds is None
+        else datetime.fromtimestamp(min(max(seconds, FIRST), LAST), UTC).strftime("%Y-%m-%d")
+    )
 
 
 def _named(session: Session, context: Context, kind: str, ids: list[int | None]) -> dict[int, str]:

@@ -9,7 +9,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.orm import Session
-from wtforms import BooleanField, PasswordField, StringField
+from wtforms import BooleanField, HiddenField, PasswordField, StringField
 from wtforms.validators import DataRequired
 
 from tconnect_pyramid import people, sessions
@@ -55,7 +55,8 @@ Rule = Callable[[Session, AccountView], Sequence[int] | None]
 def includeme(config: Configurator) -> None:
     """Add the pages."""
     add_page(config, "people", "/people", index)
-    add_page(config, "people.add", "/people/add", add)
+    # It can make an administrator, with a password that whoever sits there chooses.
+    add_page(config, "people.add", "/people/add", add, recent=True)
     add_page(config, "people.card", "/people/{id}", card)
     add_page(config, "people.act", "/people/{id}/do", act)
     add_page(config, "people.password", "/people/{id}/password", password, recent=True)
@@ -104,6 +105,12 @@ class NewPasswordForm(PageForm):
         description=_("At least 8 characters."),
         render_kw={"autocomplete": "new-password"},
     )
+
+
+class RightsForm(PageForm):
+    """Whether somebody is to be an administrator."""
+
+    on = HiddenField()
 
 
 def index(request: Request) -> Response:
@@ -281,7 +288,11 @@ def administrator(request: Request) -> Response:
     """Let somebody administer this site, or not any more."""
     context = request.tconnect
     person = _person(request)
-    on = not person.admin
+    # What was asked, and not the other way round of what is: it may be sent twice, or by two at once.
+    form = RightsForm.of(request, {"on": "false" if person.admin else "true"})
+    if form.on.data not in {"true", "false"}:
+        return go(request, path(request, "people.card", id=person.key))
+    on = form.on.data == "true"
     return _asked(
         request,
         person,
@@ -298,7 +309,7 @@ def administrator(request: Request) -> Response:
         said=_("${name} is an administrator now.", name=person.fullname)
         if on
         else _("${name} is no administrator any more.", name=person.fullname),
-        back=path(request, "people.card", id=person.key),
+        form=form,
     )
 
 
@@ -325,7 +336,6 @@ def delete(request: Request) -> Response:
         ],
         button=_("Delete"),
         said=_("${name} is deleted.", name=person.fullname),
-        back=path(request, "people.card", id=person.key),
     )
 
 
@@ -338,9 +348,10 @@ def _asked(
     consequences: Sequence[Text],
     button: Text,
     said: Text,
-    back: str,
+    form: PageForm | None = None,
 ) -> Response:
     refused: str | None = None
+    back = path(request, "people.card", id=person.key)
     if request.method == "POST":
         try:
             _do(request, person, rule, harms=True)
@@ -356,6 +367,7 @@ def _asked(
         button=button,
         cancel=back,
         refused=refused,
+        form=form,
     )
 
 

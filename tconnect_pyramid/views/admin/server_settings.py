@@ -5,8 +5,8 @@ from __future__ import annotations
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
-from wtforms import BooleanField, IntegerField
-from wtforms.validators import InputRequired, NumberRange
+from wtforms import BooleanField, Field, Form, IntegerField
+from wtforms.validators import InputRequired, ValidationError
 
 from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.texts import text as _
@@ -24,6 +24,13 @@ def includeme(config: Configurator) -> None:
     add_page(config, "server.settings", "/server/settings", settings)
 
 
+def _is_possible(form: Form, field: Field) -> None:
+    # Not NumberRange, which fails with numbers that no float can hold.
+    del form
+    if field.data is None or not 60 <= field.data <= 31_536_000:  # noqa: PLR2004 - as the sentence says
+        raise ValidationError(_("Enter a number of seconds from 60 to 31536000, which is a year."))
+
+
 class SettingsForm(PageForm):
     """What holds for all clients of this server, and for every sign-in."""
 
@@ -37,7 +44,7 @@ class SettingsForm(PageForm):
         _("A sign-in ends after this time without any request (seconds)"),
         [
             InputRequired(_("Enter a number of seconds.")),
-            NumberRange(60, 31_536_000, _("Enter a number of seconds from 60 to 31536000, which is a year.")),
+            _is_possible,
         ],
         description=_(
             "Before a sign-in ends here by time, the clients are asked whether somebody is active there. 7200 "
