@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
 from wtforms import BooleanField
@@ -17,8 +18,9 @@ from tconnect_pyramid.views.notices import go
 
 
 def includeme(config: Configurator) -> None:
-    """Add the two pages."""
+    """Add the pages."""
     add_page(config, "home", "/", home)
+    add_page(config, "bare", "", bare)
     add_page(config, "features", "/features", features)
 
 
@@ -33,6 +35,11 @@ class FeaturesForm(PageForm):
             "until a client is added there."
         ),
     )
+
+
+def bare(request: Request) -> Response:
+    """Somebody has typed the address without the slash at its end."""
+    return HTTPSeeOther(path(request, "home"))
 
 
 def home(request: Request) -> Response:

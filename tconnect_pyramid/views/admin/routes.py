@@ -23,7 +23,8 @@ def add_page(
     `recent`: it does what cannot be undone, and asks for a recent log-in. Our forms have tokens of our own.
     """
     route = f"tconnect.admin.{name}"
-    config.add_route(route, pattern)
+    # An empty pattern is the prefix itself, without a slash behind it.
+    config.add_route(route, pattern, inherit_slash=pattern == "" or None)
     config.add_view(
         view,
         route_name=route,
