@@ -282,3 +282,12 @@ def test_nobody_but_administrators_sees_clients(sites):
     for path in ("clients", "clients/add", "clients/1", "clients/1/edit", "clients/1/remove"):
         other.get(f"{pair.server_url}/admin/server/{path}", status=403)
         other.post(f"{pair.server_url}/admin/server/{path}", status=403)
+
+
+@pytest.mark.parametrize("path", ["clients/add", "clients/1/edit", "clients/1/remove", "settings"])
+def test_what_lets_data_out_wants_a_recent_log_in(sites, pages, path):
+    pair, admin = sites
+    connect(pair)
+    admin.grow_stale()
+
+    assert "/admin/prove?" in pages(path, status=303).location

@@ -50,9 +50,9 @@ MOST_NAMED = 3
 def includeme(config: Configurator) -> None:
     """Add the pages."""
     add_page(config, "clients", "/server/clients", index)
-    add_page(config, "clients.add", "/server/clients/add", add)
+    add_page(config, "clients.add", "/server/clients/add", add, recent=True)
     add_page(config, "clients.card", "/server/clients/{id}", card)
-    add_page(config, "clients.edit", "/server/clients/{id}/edit", edit)
+    add_page(config, "clients.edit", "/server/clients/{id}/edit", edit, recent=True)
     add_page(config, "clients.remove", "/server/clients/{id}/remove", remove, recent=True)
 
 

@@ -21,7 +21,7 @@ OPTIONS = {"sync_passwords": "server.sync_passwords", "session_timeout": "sessio
 
 def includeme(config: Configurator) -> None:
     """Add the page."""
-    add_page(config, "server.settings", "/server/settings", settings)
+    add_page(config, "server.settings", "/server/settings", settings, recent=True)
 
 
 def _is_possible(form: Form, field: Field) -> None:
