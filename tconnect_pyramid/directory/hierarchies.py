@@ -189,7 +189,7 @@ def list_frameworks(
     )
     if ids is not None:
         statement = statement.where(table.id.in_(ids))
-    origins = origins_of(session, hierarchy.framework_kind)
+    origins = origins_of(session, hierarchy.framework_kind, ids)
     return [
         FrameworkView(
             id=row.id,
