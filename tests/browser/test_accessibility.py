@@ -140,6 +140,7 @@ def test_nothing_keeps_anybody_from_using_a_page(chromium, axe, sites, which, vi
     visit.log_in(url)
 
     seen = everything(visit, url)
+    visit.look(url, "/admin/prove")
 
     visit.context.close()
     assert not visit.problems, "\n".join(visit.problems)

@@ -280,6 +280,7 @@ def password(request: Request) -> Response:
             "refused": refused,
             "back": back,
             "kept_elsewhere": False,
+            "username": person.username,
         },
     )
 
