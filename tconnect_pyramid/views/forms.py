@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import TracebackType
 from typing import Any
 
 from pyramid.request import Request
@@ -87,14 +88,47 @@ class PageForm(Form):
 
     def refuse(self, request: Request, error: TConnectError) -> str | None:
         """Put what a rule has refused to its field; gives it back as a sentence where it is about none."""
-        words = request.tconnect_words
-        said = str(words.said(error.text))
-        if not isinstance(error, InvalidInput) or error.field not in self:
-            return said
+        attempt = Attempt(request, self)
+        attempt.__exit__(type(error), error, None)
+        return attempt.refused
+
+
+class Attempt:
+    """Try what a page was asked to do; what a rule refuses is shown on that page, and is no error of the site.
+
+        attempt = Attempt(request, form)
+        if form.is_sent(request):
+            with attempt:
+                with context.unit() as session:
+                    made = add_audience(session, context, …)
+                return go(request, …)
+        return show(request, …, {"form": form, "refused": attempt.refused})
+
+    A refusal that names a field of the form stands at that field; `refused` is the sentence of any other.
+    """
+
+    def __init__(self, request: Request, form: PageForm | None = None) -> None:
+        self.refused: str | None = None
+        self._words: Words = request.tconnect_words
+        self._form = form
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Take what a rule refused; whatever else went wrong goes on."""
+        if not isinstance(error, TConnectError):
+            return False
+        said = str(self._words.said(error.text))
+        if self._form is None or not isinstance(error, InvalidInput) or error.field not in self._form:
+            self.refused = said
+            return True
         said = said.removeprefix(f"{error.field}: ")
-        field = self[error.field]
+        field = self._form[error.field]
         field.errors = [*field.errors, said[:1].upper() + said[1:]]
-        return None
+        return True
 
 
 def with_fields(form: type[PageForm], fields: Mapping[str, Any]) -> type[PageForm]:

@@ -26,14 +26,13 @@ from tconnect_pyramid.directory.audiences import (
     page_of_members,
     remove_members,
 )
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.site.directory.members import members_page
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, at_most, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, at_most, trimmed
 from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.prose import to_html, to_text
 
@@ -93,9 +92,9 @@ def add(kept: Kept, request: Request) -> Response:
     """Make one."""
     context = request.tconnect
     form = AudienceForm.of(request)
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = add_audience(
                     session,
@@ -106,11 +105,8 @@ def add(kept: Kept, request: Request) -> Response:
                     kept=kept,
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, f"{kept.word}s.members", id=made.id), _added(made.name))
-    return _form(kept, request, ADD[kept.word], form, refused)
+    return _form(kept, request, ADD[kept.word], form, attempt)
 
 
 def edit(kept: Kept, request: Request) -> Response:
@@ -121,19 +117,16 @@ def edit(kept: Kept, request: Request) -> Response:
         request,
         {"name": found.name, "idnumber": found.idnumber, "description": to_text(found.description)},
     )
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
         changes = {"name": form.name.data, "idnumber": form.idnumber.data}
         if form.description.data != form.description.object_data:
             changes["description"] = to_html(form.description.data)
-        try:
+        with attempt:
             with context.unit() as session:
                 edit_audience(session, context, found.id, changes, kept=kept, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, f"{kept.word}s"), _("${name} is saved.", name=form.name.data))
-    return _form(kept, request, _("Edit ${name}", name=found.name), form, refused, found)
+    return _form(kept, request, _("Edit ${name}", name=found.name), form, attempt, found)
 
 
 def members(kept: Kept, request: Request) -> Response:
@@ -156,14 +149,11 @@ def delete(kept: Kept, request: Request) -> Response:
     """Ask, and remove it."""
     context = request.tconnect
     found = _found(kept, request)
-    refused = None
+    attempt = Attempt(request)
     if request.method == "POST":
-        try:
+        with attempt:
             with context.unit() as session:
                 delete_audience(session, context, found.id, kept=kept, actor=actor(request))
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
             return go(request, path(request, f"{kept.word}s"), _("${name} is deleted.", name=found.name))
     return ask(
         request,
@@ -176,7 +166,7 @@ def delete(kept: Kept, request: Request) -> Response:
         ],
         button=_("Delete"),
         cancel=path(request, f"{kept.word}s"),
-        refused=refused,
+        refused=attempt.refused,
     )
 
 
@@ -190,7 +180,7 @@ def _form(
     request: Request,
     title: Text,
     form: AudienceForm,
-    refused: str | None,
+    attempt: Attempt,
     found: AudienceView | None = None,
 ) -> Response:
     return show(
@@ -200,7 +190,7 @@ def _form(
         {
             "title": title,
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "back": path(request, f"{kept.word}s"),
             "kept_elsewhere": found is not None and bool(found.component),
         },
