@@ -27,14 +27,13 @@ from tconnect_pyramid.directory.hierarchies import (
 )
 from tconnect_pyramid.directory.hierarchy_pages import below, jobs_held, page_of_items, sizes
 from tconnect_pyramid.directory.surroundings import as_id
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
 from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, PickerField, at_most, trimmed, with_fields
+from tconnect_pyramid.views.forms import Attempt, PageForm, PickerField, at_most, trimmed, with_fields
 from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.prose import to_html
 
@@ -147,9 +146,9 @@ def add_framework(hierarchy: Hierarchy, request: Request) -> Response:
     """Make one, the last."""
     context = request.tconnect
     form = FrameworkForm.of(request)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = rules.add_framework(
                     session,
@@ -159,11 +158,8 @@ def add_framework(hierarchy: Hierarchy, request: Request) -> Response:
                     idnumber=form.idnumber.data,
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, _framework_path(hierarchy, request, made.id), _saved(made.fullname))
-    return _form(hierarchy, request, _("Add a framework"), form, refused, path(request, hierarchy.plural))
+    return _form(hierarchy, request, _("Add a framework"), form, attempt, path(request, hierarchy.plural))
 
 
 def framework(hierarchy: Hierarchy, request: Request) -> Response:
@@ -190,19 +186,16 @@ def edit_framework(hierarchy: Hierarchy, request: Request) -> Response:
     context = request.tconnect
     found = _framework(hierarchy, request)
     form = FrameworkForm.of(request, {"fullname": found.fullname, "idnumber": found.idnumber})
-    refused: str | None = None
+    attempt = Attempt(request, form)
     back = _framework_path(hierarchy, request, found.id)
     if form.is_sent(request):
         changes = {field.name: field.data for field in form}
-        try:
+        with attempt:
             with context.unit() as session:
                 rules.edit_framework(session, context, hierarchy, found.id, changes, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, back, _saved(form.fullname.data))
     title = _("Edit ${name}", name=found.fullname)
-    return _form(hierarchy, request, title, form, refused, back, is_foreign=found.server is not None)
+    return _form(hierarchy, request, title, form, attempt, back, is_foreign=found.server is not None)
 
 
 def move_framework(hierarchy: Hierarchy, request: Request) -> Response:
@@ -213,28 +206,25 @@ def move_framework(hierarchy: Hierarchy, request: Request) -> Response:
     steps = {"up": -1, "down": 1}.get(request.POST.get("to", "")) if request.method == "POST" else None
     if steps is None:
         return go(request, back)
-    try:
+    attempt = Attempt(request)
+    with attempt:
         with context.unit() as session:
             order = [each.id for each in rules.list_frameworks(session, hierarchy)]
             place = min(max(order.index(found.id) + 1 + steps, 1), len(order))
             rules.move_framework(session, context, hierarchy, found.id, place, actor=actor(request))
-    except TConnectError as error:
-        return go(request, back, error.text, is_bad=True)
-    return go(request, back, _("${name} has another place now.", name=found.fullname))
+        return go(request, back, _("${name} has another place now.", name=found.fullname))
+    return go(request, back, attempt.refused or "", is_bad=True)
 
 
 def delete_framework(hierarchy: Hierarchy, request: Request) -> Response:
     """Ask, and remove a framework with all that is in it."""
     context = request.tconnect
     found = _framework(hierarchy, request)
-    refused: str | None = None
+    attempt = Attempt(request)
     if request.method == "POST":
-        try:
+        with attempt:
             with context.unit() as session:
                 rules.delete_framework(session, context, hierarchy, found.id, actor=actor(request))
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
             return go(request, path(request, hierarchy.plural), _gone(found.fullname))
     with context.reading() as session:
         number = sizes(session, hierarchy).get(found.id, 0)
@@ -248,7 +238,7 @@ def delete_framework(hierarchy: Hierarchy, request: Request) -> Response:
         ],
         button=_("Delete"),
         cancel=_framework_path(hierarchy, request, found.id),
-        refused=refused,
+        refused=attempt.refused,
     )
 
 
@@ -260,9 +250,9 @@ def add_item(hierarchy: Hierarchy, request: Request) -> Response:
     context = request.tconnect
     found = _framework(hierarchy, request)
     form = _item_form(hierarchy, request, {})
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = rules.add_item(
                     session,
@@ -277,14 +267,11 @@ def add_item(hierarchy: Hierarchy, request: Request) -> Response:
                     type_id=form.type.one,
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             after = path(request, f"{hierarchy.plural}.edit", id=made.id) if made.type else None
             where = after or _framework_path(hierarchy, request, found.id)
             return go(request, where, _saved(made.fullname))
     title = _("Add to ${name}", name=found.fullname)
-    return _form(hierarchy, request, title, form, refused, _framework_path(hierarchy, request, found.id))
+    return _form(hierarchy, request, title, form, attempt, _framework_path(hierarchy, request, found.id))
 
 
 def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
@@ -313,7 +300,7 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
         **{name: found.fields.get(each.shortname, "") for name, each in fields.items()},
     }
     form = with_fields(ItemForm, asked).of(request, stored)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     back = _framework_path(hierarchy, request, found.framework)
     if form.is_sent(request):
         changes = {name: form[name].data for name in ("fullname", "shortname", "idnumber")}
@@ -322,17 +309,14 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
         if chosen != stored["type"]:
             changes["type"] = "" if chosen is None else str(chosen)
             custom = {}
-        try:
+        with attempt:
             with context.unit() as session:
                 rules.edit_item(
                     session, context, hierarchy, found.id, changes, fields=custom, actor=actor(request)
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, back, _saved(form.fullname.data))
     title = _("Edit ${name}", name=found.fullname)
-    return _form(hierarchy, request, title, form, refused, back, is_foreign=found.server is not None)
+    return _form(hierarchy, request, title, form, attempt, back, is_foreign=found.server is not None)
 
 
 def move_item(hierarchy: Hierarchy, request: Request) -> Response:
@@ -354,10 +338,10 @@ def move_item(hierarchy: Hierarchy, request: Request) -> Response:
         ),
     }
     form = with_fields(PageForm, asked).of(request, {"parent": found.parent, "framework": found.framework})
-    refused: str | None = None
+    attempt = Attempt(request, form)
     back = _framework_path(hierarchy, request, found.framework)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 rules.move_item(
                     session,
@@ -369,27 +353,21 @@ def move_item(hierarchy: Hierarchy, request: Request) -> Response:
                     before=form["before"].one,
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, back, _("${name} has another place now.", name=found.fullname))
     title = _("Move ${name}", name=found.fullname)
-    return _form(hierarchy, request, title, form, refused, back, is_foreign=found.server is not None)
+    return _form(hierarchy, request, title, form, attempt, back, is_foreign=found.server is not None)
 
 
 def delete_item(hierarchy: Hierarchy, request: Request) -> Response:
     """Ask, and remove an item with all below it."""
     context = request.tconnect
     found = _item(hierarchy, request)
-    refused: str | None = None
+    attempt = Attempt(request)
     back = _framework_path(hierarchy, request, found.framework)
     if request.method == "POST":
-        try:
+        with attempt:
             with context.unit() as session:
                 rules.delete_item(session, context, hierarchy, found.id, actor=actor(request))
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
             return go(request, back, _gone(found.fullname))
     with context.reading() as session:
         lower, jobs = below(session, hierarchy, found), jobs_held(session, hierarchy, found)
@@ -403,7 +381,7 @@ def delete_item(hierarchy: Hierarchy, request: Request) -> Response:
         ],
         button=_("Delete"),
         cancel=back,
-        refused=refused,
+        refused=attempt.refused,
     )
 
 
@@ -414,9 +392,9 @@ def types_page(hierarchy: Hierarchy, request: Request) -> Response:
     """The types, and a form for one more."""
     context = request.tconnect
     form = TypeForm.of(request)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = rules.add_type(
                     session,
@@ -426,9 +404,6 @@ def types_page(hierarchy: Hierarchy, request: Request) -> Response:
                     idnumber=form.idnumber.data,
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             where = path(request, f"{hierarchy.plural}.type", id=made.id)
             return go(request, where, _saved(made.fullname))
     with context.reading() as session:
@@ -441,7 +416,7 @@ def types_page(hierarchy: Hierarchy, request: Request) -> Response:
             "title": _("Types of positions") if hierarchy.word == "position" else _("Types of organisations"),
             "types": types,
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "name": hierarchy.plural,
         },
     )
@@ -452,9 +427,9 @@ def type_page(hierarchy: Hierarchy, request: Request) -> Response:
     context = request.tconnect
     found = _type(hierarchy, request)
     form = TypeFieldForm.of(request)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 rules.add_type_field(
                     session,
@@ -466,9 +441,6 @@ def type_page(hierarchy: Hierarchy, request: Request) -> Response:
                     datatype=form.datatype.data,
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, request.path, _saved(form.name.data or form.shortname.data))
     return show(
         request,
@@ -479,7 +451,7 @@ def type_page(hierarchy: Hierarchy, request: Request) -> Response:
             "type": found,
             "kinds": KINDS,
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "name": hierarchy.plural,
         },
     )
@@ -577,7 +549,7 @@ def _form(
     request: Request,
     title: Text,
     form: PageForm,
-    refused: str | None,
+    attempt: Attempt,
     back: str,
     *,
     is_foreign: bool = False,
@@ -589,5 +561,11 @@ def _form(
         request,
         "form",
         hierarchy.plural,
-        {"title": title, "form": form, "refused": refused, "back": back, "kept_elsewhere": is_foreign},
+        {
+            "title": title,
+            "form": form,
+            "refused": attempt.refused,
+            "back": back,
+            "kept_elsewhere": is_foreign,
+        },
     )

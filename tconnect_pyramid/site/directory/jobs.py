@@ -24,14 +24,13 @@ from tconnect_pyramid.directory.jobs import (
     move_job,
     page_of_jobs,
 )
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
 from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, PickerField, at_most, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, PickerField, at_most, trimmed
 from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.words import FIRST, LAST
 
@@ -93,9 +92,9 @@ def add(request: Request) -> Response:
     """Give a person a job assignment, their last one."""
     context = request.tconnect
     form = JobForm.of(request)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request) and _has_person(form):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = add_job(
                     session,
@@ -110,11 +109,8 @@ def add(request: Request) -> Response:
                     enddate=_moment(form, "enddate"),
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, "jobs"), _saved(made))
-    return _form(request, _("Add a job assignment"), form, refused)
+    return _form(request, _("Add a job assignment"), form, attempt)
 
 
 def edit(request: Request) -> Response:
@@ -130,19 +126,16 @@ def edit(request: Request) -> Response:
         },
     )
     del form.person
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
         changes = {name: form[name].data for name in (*LONGEST, *DATES)}
         changes |= {name: "" if form[name].one is None else str(form[name].one) for name in HELD}
-        try:
+        with attempt:
             with context.unit() as session:
                 edit_job(session, context, found.id, changes, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, "jobs"), _saved(found))
     title = _("Edit ${name}", name=found.fullname or found.idnumber)
-    return _form(request, title, form, refused, is_foreign=found.server is not None)
+    return _form(request, title, form, attempt, is_foreign=found.server is not None)
 
 
 def move(request: Request) -> Response:
@@ -153,14 +146,14 @@ def move(request: Request) -> Response:
     steps = {"up": -1, "down": 1}.get(request.POST.get("to", "")) if request.method == "POST" else None
     if steps is None:
         return go(request, back)
-    try:
+    attempt = Attempt(request)
+    with attempt:
         with context.unit() as session:
             most = len(list_jobs(session, found.account))
             place = min(max(found.sortorder + steps, 1), most)
             move_job(session, context, found.id, place, actor=actor(request))
-    except TConnectError as error:
-        return go(request, back, error.text, is_bad=True)
-    return go(request, back, _("${name} has another place now.", name=found.fullname or found.idnumber))
+        return go(request, back, _("${name} has another place now.", name=found.fullname or found.idnumber))
+    return go(request, back, attempt.refused or "", is_bad=True)
 
 
 def delete(request: Request) -> Response:
@@ -168,14 +161,11 @@ def delete(request: Request) -> Response:
     context = request.tconnect
     found = _found(request)
     name = found.fullname or found.idnumber
-    refused: str | None = None
+    attempt = Attempt(request)
     if request.method == "POST":
-        try:
+        with attempt:
             with context.unit() as session:
                 delete_job(session, context, found.id, actor=actor(request))
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
             return go(request, path(request, "jobs"), _("${name} is deleted.", name=name))
     return ask(
         request,
@@ -188,7 +178,7 @@ def delete(request: Request) -> Response:
         ],
         button=_("Delete"),
         cancel=path(request, "jobs"),
-        refused=refused,
+        refused=attempt.refused,
     )
 
 
@@ -226,7 +216,7 @@ def _saved(job: JobView) -> Text:
 
 
 def _form(
-    request: Request, title: Text, form: JobForm, refused: str | None, *, is_foreign: bool = False
+    request: Request, title: Text, form: JobForm, attempt: Attempt, *, is_foreign: bool = False
 ) -> Response:
     context = request.tconnect
     with context.reading() as session:
@@ -238,7 +228,7 @@ def _form(
         {
             "title": title,
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "back": path(request, "jobs"),
             "kept_elsewhere": is_foreign,
         },

@@ -18,14 +18,14 @@ from tconnect_pyramid.directory.accounts import AccountView, Only
 from tconnect_pyramid.directory.audiences import audiences_of
 from tconnect_pyramid.directory.courses import courses_of
 from tconnect_pyramid.directory.surroundings import as_id
-from tconnect_pyramid.errors import Conflict, NotFound, TConnectError
+from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.plugins import CONNECT, MANUAL, NOLOGIN
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, at_most, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, at_most, trimmed
 from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.profile_form import (
     custom_labelled,
@@ -141,9 +141,9 @@ def add(request: Request) -> Response:
     """Make an account."""
     context = request.tconnect
     form = PersonForm.of(request)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = people.add_person(
                     session,
@@ -154,9 +154,6 @@ def add(request: Request) -> Response:
                     actor=actor(request),
                     **{name: form[name].data for name in ("firstname", "lastname", "email", "idnumber")},
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             said = _("${name} has an account now.", name=made.fullname)
             return go(request, path(request, "people.card", id=made.key), said)
     return show(
@@ -166,7 +163,7 @@ def add(request: Request) -> Response:
         {
             "title": _("Add a person"),
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "back": path(request, "people"),
             "kept_elsewhere": False,
         },
@@ -248,11 +245,8 @@ def act(request: Request) -> Response:
     rule, said = rules.get(request.POST.get("what", ""), (None, None))
     if request.method != "POST" or rule is None:
         return go(request, back)
-    try:
-        _do(request, person, rule, harms=request.POST["what"] in {"suspend", NOLOGIN})
-    except TConnectError as error:
-        return go(request, back, error.text, is_bad=True)
-    return go(request, back, said or "")
+    refused = _do(request, person, rule, harms=request.POST["what"] in {"suspend", NOLOGIN})
+    return go(request, back, refused or said or "", is_bad=refused is not None)
 
 
 def password(request: Request) -> Response:
@@ -260,15 +254,12 @@ def password(request: Request) -> Response:
     context = request.tconnect
     person = _person(request)
     form = NewPasswordForm.of(request)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     back = path(request, "people.card", id=person.key)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 people.set_password(session, context, person.key, form.password.data, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, back, _("${name} has a new password.", name=person.fullname))
     return show(
         request,
@@ -277,7 +268,7 @@ def password(request: Request) -> Response:
         {
             "title": _("New password for ${name}", name=person.fullname),
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "back": back,
             "kept_elsewhere": False,
             "username": person.username,
@@ -354,11 +345,8 @@ def _asked(
     refused: str | None = None
     back = path(request, "people.card", id=person.key)
     if request.method == "POST":
-        try:
-            _do(request, person, rule, harms=True)
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
+        refused = _do(request, person, rule, harms=True)
+        if refused is None:
             return go(request, back, said)
     return ask(
         request,
@@ -372,16 +360,19 @@ def _asked(
     )
 
 
-def _do(request: Request, person: AccountView, rule: Rule, *, harms: bool) -> None:
-    """Apply a rule to an account and deliver what follows. Nobody shuts themselves out."""
+def _do(request: Request, person: AccountView, rule: Rule, *, harms: bool) -> str | None:
+    """Apply a rule to an account and deliver what follows; gives what was refused. Nobody shuts themselves out."""
     context = request.tconnect
-    if harms and person.key == request.tconnect_admin.account.key:
-        raise Conflict(
-            _("This is your own account. Let another administrator do this, so that one is always left.")
-        )
-    with context.unit() as session:
-        notices = rule(session, person)
-    deliver_now(context, list(notices or ()))
+    attempt = Attempt(request)
+    with attempt:
+        if harms and person.key == request.tconnect_admin.account.key:
+            raise Conflict(
+                _("This is your own account. Let another administrator do this, so that one is always left.")
+            )
+        with context.unit() as session:
+            notices = rule(session, person)
+        deliver_now(context, list(notices or ()))
+    return attempt.refused
 
 
 def _nothing(view: AccountView) -> None:
