@@ -122,6 +122,7 @@ class FrameworkView:
     """A framework as plain data.
 
     `server` is the idnumber of the server that it came from, `remote_id` its id there; None for one made here.
+    `description` is HTML.
     """
 
     id: int
@@ -129,6 +130,7 @@ class FrameworkView:
     remote_id: int | None
     idnumber: str
     fullname: str
+    description: str
     sortorder: int
 
 
@@ -137,7 +139,7 @@ class ItemView:
     """A position or organisation as plain data.
 
     `framework` and `parent` are local ids; `type` is the type's idnumber; `fields` are its custom values
-    by short name, as they are kept.
+    by short name, as they are kept; `description` is HTML.
     """
 
     id: int
@@ -148,6 +150,7 @@ class ItemView:
     idnumber: str
     fullname: str
     shortname: str
+    description: str
     path: str
     depth: int
     sortthread: str
@@ -184,7 +187,7 @@ def list_frameworks(
 ) -> list[FrameworkView]:
     """All frameworks (or those with these ids) in their order."""
     table = hierarchy.framework
-    statement = select(table.id, table.idnumber, table.fullname, table.sortorder).order_by(
+    statement = select(table.id, table.idnumber, table.fullname, table.description, table.sortorder).order_by(
         table.sortorder, table.id
     )
     if ids is not None:
@@ -197,6 +200,7 @@ def list_frameworks(
             remote_id=origins[row.id].remote_id if row.id in origins else None,
             idnumber=row.idnumber,
             fullname=row.fullname,
+            description=row.description,
             sortorder=row.sortorder,
         )
         for row in session.execute(statement)
@@ -245,6 +249,7 @@ def list_items(
             item.idnumber,
             item.fullname,
             item.shortname,
+            item.description,
             item.path,
             item.depthlevel,
             item.sortthread,
@@ -265,6 +270,7 @@ def list_items(
             idnumber=row.idnumber,
             fullname=row.fullname,
             shortname=row.shortname,
+            description=row.description,
             path=row.path,
             depth=row.depthlevel,
             sortthread=row.sortthread,

@@ -143,6 +143,39 @@ def test_a_type_gets_fields_and_an_item_values(site, kind):
 
 
 @BOTH
+def test_descriptions_are_edited_and_keep_their_markup_where_nobody_touched_them(site, kind):
+    form = site.page(f"/admin/{kind}s/frameworks/add").forms["form"]
+    form["fullname"] = "Main"
+    form["description"] = "All\nof <us>"
+    page = form.submit(status=303).follow()
+    (row,) = site.command(kind, "list", "--frameworks")
+    assert row["description"] == "All<br>of &lt;us&gt;"
+    form = page.click("Add an item").forms["form"]
+    form["fullname"] = "Chief"
+    form["description"] = "First & last"
+    form.submit(status=303)
+    (chief,) = site.command(kind, "list")
+    assert chief["description"] == "First &amp; last"
+
+    for words, listed, address in (
+        ("edit-framework", ("--frameworks",), f"/admin/{kind}s/frameworks/{row['id']}/edit"),
+        ("edit", (), f"/admin/{kind}s/items/{chief['id']}"),
+    ):
+        id_ = address.removesuffix("/edit").rpartition("/")[2]
+        site.command(kind, words, id_, "description=<p>By <b>command</b></p>")
+        form = site.page(address).forms["form"]
+        assert form["description"].value.strip() == "By command"
+        form["fullname"] = "Renamed"
+        form.submit(status=303)
+        (found,) = site.command(kind, "list", *listed)
+        assert (found["fullname"], found["description"]) == ("Renamed", "<p>By <b>command</b></p>")
+        form["description"] = "Ours"
+        form.submit(status=303)
+        (found,) = site.command(kind, "list", *listed)
+        assert found["description"] == "Ours"
+
+
+@BOTH
 def test_frameworks_change_places(site, kind):
     framework(site, kind, "First")
     second = framework(site, kind, "Second")

@@ -5,7 +5,7 @@ One code for both, as in the rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pyramid.config import Configurator
@@ -35,7 +35,7 @@ from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.forms import Attempt, PageForm, PickerField, at_most, trimmed, with_fields
 from tconnect_pyramid.views.notices import go
-from tconnect_pyramid.views.prose import to_html
+from tconnect_pyramid.views.prose import to_html, to_text
 
 TITLES: Mapping[str, Text] = {"position": _("Positions"), "organisation": _("Organisations")}
 KINDS: Mapping[str, Text] = {
@@ -83,6 +83,7 @@ class FrameworkForm(PageForm):
         filters=[trimmed],
         description=_("The number by which other systems know it; nothing else may have the same."),
     )
+    description = TextAreaField(_("Description"), filters=[trimmed], render_kw={"rows": "4"})
 
 
 class ItemForm(PageForm):
@@ -98,6 +99,7 @@ class ItemForm(PageForm):
         filters=[trimmed],
         description=_("The number by which other systems know it; nothing else may have the same."),
     )
+    description = TextAreaField(_("Description"), filters=[trimmed], render_kw={"rows": "4"})
 
 
 class TypeForm(PageForm):
@@ -156,6 +158,7 @@ def add_framework(hierarchy: Hierarchy, request: Request) -> Response:
                     hierarchy,
                     fullname=form.fullname.data,
                     idnumber=form.idnumber.data,
+                    description=to_html(form.description.data),
                     actor=actor(request),
                 )
             return go(request, _framework_path(hierarchy, request, made.id), _saved(made.fullname))
@@ -185,11 +188,18 @@ def edit_framework(hierarchy: Hierarchy, request: Request) -> Response:
     """Change a framework."""
     context = request.tconnect
     found = _framework(hierarchy, request)
-    form = FrameworkForm.of(request, {"fullname": found.fullname, "idnumber": found.idnumber})
+    form = FrameworkForm.of(
+        request,
+        {
+            "fullname": found.fullname,
+            "idnumber": found.idnumber,
+            "description": to_text(found.description),
+        },
+    )
     attempt = Attempt(request, form)
     back = _framework_path(hierarchy, request, found.id)
     if form.is_sent(request):
-        changes = {field.name: field.data for field in form}
+        changes = _changes(form, ("fullname", "idnumber"))
         with attempt:
             with context.unit() as session:
                 rules.edit_framework(session, context, hierarchy, found.id, changes, actor=actor(request))
@@ -296,6 +306,7 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
         "fullname": found.fullname,
         "shortname": found.shortname,
         "idnumber": found.idnumber,
+        "description": to_text(found.description),
         "type": None if kind is None else kind.id,
         **{name: found.fields.get(each.shortname, "") for name, each in fields.items()},
     }
@@ -303,7 +314,7 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
     attempt = Attempt(request, form)
     back = _framework_path(hierarchy, request, found.framework)
     if form.is_sent(request):
-        changes = {name: form[name].data for name in ("fullname", "shortname", "idnumber")}
+        changes = _changes(form, ("fullname", "shortname", "idnumber"))
         chosen = form["type"].one
         custom = {each.shortname: form[name].data for name, each in fields.items()}
         if chosen != stored["type"]:
@@ -502,7 +513,6 @@ def delete_type_field(hierarchy: Hierarchy, request: Request) -> Response:
 
 def _item_form(hierarchy: Hierarchy, request: Request, stored: Mapping[str, object]) -> PageForm:
     asked = {
-        "description": TextAreaField(_("Description"), filters=[trimmed], render_kw={"rows": "3"}),
         "parent": PickerField(
             _("Below"), kind=hierarchy.kind, most=1, description=_("Nothing chosen: at the top.")
         ),
@@ -515,6 +525,14 @@ def _item_form(hierarchy: Hierarchy, request: Request, stored: Mapping[str, obje
     }
     form: PageForm = with_fields(ItemForm, asked).of(request, stored)
     return form
+
+
+def _changes(form: PageForm, names: Sequence[str]) -> dict[str, str]:
+    """What the rules are told: these fields, and the description where it was changed, as it may have markup."""
+    changes = {name: form[name].data for name in names}
+    if form["description"].data != form["description"].object_data:
+        changes["description"] = to_html(form["description"].data)
+    return changes
 
 
 def _framework(hierarchy: Hierarchy, request: Request) -> FrameworkView:
