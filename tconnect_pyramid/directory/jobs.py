@@ -37,7 +37,7 @@ class JobView:
 
     `account` is the person's key; `server` the idnumber of the server that it came from and `remote_id`
     its id there, None for one made here; `position` and `organisation` are local ids; dates are Unix
-    seconds; `sortorder` counts from 1 for each person.
+    seconds; `description` is HTML; `sortorder` counts from 1 for each person.
     """
 
     id: int
@@ -47,6 +47,7 @@ class JobView:
     idnumber: str
     fullname: str | None
     shortname: str | None
+    description: str | None
     position: int | None
     organisation: int | None
     startdate: int | None
@@ -64,6 +65,7 @@ def list_jobs(
         Job.idnumber,
         Job.fullname,
         Job.shortname,
+        Job.description,
         Job.position_id,
         Job.organisation_id,
         Job.startdate,
@@ -86,6 +88,7 @@ def list_jobs(
             idnumber=row.idnumber,
             fullname=row.fullname,
             shortname=row.shortname,
+            description=row.description,
             position=row.position_id,
             organisation=row.organisation_id,
             startdate=row.startdate,

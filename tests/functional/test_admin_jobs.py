@@ -49,6 +49,7 @@ def test_a_job_is_given(site, ada, chief):
     form["idnumber"] = "j-1"
     assert form.submit(status=200).html.find(id="person-error").get_text() == "Choose a person."
     form["fullname"] = "Head of all"
+    form["description"] = "Heads\nus"
     form["startdate"] = "2024-05-31"
     for name, words in (("person", "lovelace"), ("position", "chi")):
         form[f"{name}-search"] = words
@@ -62,6 +63,7 @@ def test_a_job_is_given(site, ada, chief):
         "position": chief,
         "idnumber": "j-1",
         "fullname": "Head of all",
+        "description": "Heads<br>us",
         "startdate": DAY,
     }
     assert {name: row[name] for name in wanted} == wanted
@@ -104,6 +106,25 @@ def test_a_job_is_changed(site, ada, chief):
 
     row = next(row for row in site.command("job", "list") if row["id"] == id_)
     assert (row["idnumber"], row["position"], row["startdate"]) == ("j-9", None, None)
+
+
+def test_a_description_is_edited_and_keeps_its_markup_where_nobody_touched_it(site, ada):
+    id_ = job(site, ada, description="<p>Looks after <b>all</b></p>")
+    form = site.page(f"/admin/jobs/{id_}").forms["form"]
+    assert form["description"].value.strip() == "Looks after all"
+    form["fullname"] = "Keeper"
+    form.submit(status=303)
+    (row,) = site.command("job", "list")
+    assert (row["fullname"], row["description"]) == ("Keeper", "<p>Looks after <b>all</b></p>")
+
+    form["description"] = "Us & them"
+    form.submit(status=303)
+    (row,) = site.command("job", "list")
+    assert row["description"] == "Us &amp; them"
+    form["description"] = ""
+    form.submit(status=303)
+    (row,) = site.command("job", "list")
+    assert row["description"] is None
 
 
 def test_jobs_change_places(site, ada):

@@ -8,7 +8,7 @@ from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.orm import Session
-from wtforms import StringField
+from wtforms import StringField, TextAreaField
 from wtforms.validators import DataRequired
 
 from tconnect_pyramid.context import Context
@@ -32,6 +32,7 @@ from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.forms import Attempt, PageForm, PickerField, at_most, trimmed
 from tconnect_pyramid.views.notices import go
+from tconnect_pyramid.views.prose import to_html, to_text
 from tconnect_pyramid.views.words import FIRST, LAST
 
 HELD = ("position", "organisation")
@@ -61,6 +62,7 @@ class JobForm(PageForm):
     shortname = StringField(_("Short name"), [at_most(LONGEST["shortname"])], filters=[trimmed])
     position = PickerField(_("Position"), kind="position", most=1)
     organisation = PickerField(_("Organisation"), kind="organisation", most=1)
+    description = TextAreaField(_("Description"), filters=[trimmed], render_kw={"rows": "4"})
     startdate = StringField(_("First day"), filters=[trimmed], render_kw={"type": "date"})
     enddate = StringField(_("Last day"), filters=[trimmed], render_kw={"type": "date"})
 
@@ -103,6 +105,7 @@ def add(request: Request) -> Response:
                     idnumber=form.idnumber.data,
                     fullname=form.fullname.data,
                     shortname=form.shortname.data,
+                    description=to_html(form.description.data),
                     position=form.position.one,
                     organisation=form.organisation.one,
                     startdate=_moment(form, "startdate"),
@@ -121,6 +124,7 @@ def edit(request: Request) -> Response:
         request,
         {
             **{name: getattr(found, name) or "" for name in LONGEST},
+            "description": to_text(found.description or ""),
             **{name: getattr(found, name) for name in HELD},
             **{name: _typed(getattr(found, name)) for name in DATES},
         },
@@ -130,6 +134,8 @@ def edit(request: Request) -> Response:
     if form.is_sent(request):
         changes = {name: form[name].data for name in (*LONGEST, *DATES)}
         changes |= {name: "" if form[name].one is None else str(form[name].one) for name in HELD}
+        if form.description.data != form.description.object_data:
+            changes["description"] = to_html(form.description.data)
         with attempt:
             with context.unit() as session:
                 edit_job(session, context, found.id, changes, actor=actor(request))

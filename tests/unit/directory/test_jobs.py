@@ -92,6 +92,7 @@ def test_a_person_has_jobs_the_main_one_first(session, context, ana, bo):
         idnumber="1",
         fullname="Utvecklare",
         shortname="dev",
+        description="<p>hi</p>",
         position=position.id,
         organisation=unit.id,
         startdate=1_400_000_000,
