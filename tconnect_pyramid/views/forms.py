@@ -105,12 +105,16 @@ class Attempt:
         return show(request, …, {"form": form, "refused": attempt.refused})
 
     A refusal that names a field of the form stands at that field; `refused` is the sentence of any other.
+    `asked_as` gives the form's names of what the rule calls otherwise, such as custom fields by their short name.
     """
 
-    def __init__(self, request: Request, form: PageForm | None = None) -> None:
+    def __init__(
+        self, request: Request, form: PageForm | None = None, asked_as: Mapping[str, str] | None = None
+    ) -> None:
         self.refused: str | None = None
         self._words: Words = request.tconnect_words
         self._form = form
+        self._asked_as = asked_as or {}
 
     def __enter__(self) -> None:
         """Begin."""
@@ -122,11 +126,12 @@ class Attempt:
         if not isinstance(error, TConnectError):
             return False
         said = str(self._words.said(error.text))
-        if self._form is None or not isinstance(error, InvalidInput) or error.field not in self._form:
+        name = self._asked_as.get(error.field, error.field) if isinstance(error, InvalidInput) else ""
+        if self._form is None or name not in self._form:
             self.refused = said
             return True
         said = said.removeprefix(f"{error.field}: ")
-        field = self._form[error.field]
+        field = self._form[name]
         field.errors = [*field.errors, said[:1].upper() + said[1:]]
         return True
 

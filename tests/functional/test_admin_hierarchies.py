@@ -176,6 +176,30 @@ def test_descriptions_are_edited_and_keep_their_markup_where_nobody_touched_them
 
 
 @BOTH
+def test_a_custom_value_that_cannot_be_stands_at_its_field(site, kind):
+    of = site.command(kind, "add-type", "Office", "--idnumber", "office")["id"]
+    # One is called like a field of the form itself.
+    for shortname in ("since", "fullname"):
+        site.command(kind, "add-field", "office", shortname, "--datatype", "datetime")
+    chief = item(site, framework(site, kind), kind, type_id=of)
+    since, called = (field["id"] for field in site.command(kind, "list-types")[0]["fields"])
+
+    for field in (since, called):
+        form = site.page(f"/admin/{kind}s/items/{chief}").forms["form"]
+        form[f"field_{field}"] = "soon"
+        refused = form.submit(status=200)
+        assert "Expected a date" in refused.html.find(id=f"field_{field}-error").get_text()
+        assert not refused.html.find(id="fullname-error")
+        assert refused.forms["form"][f"field_{field}"].value == "soon"
+    (row,) = site.command(kind, "list")
+    assert row["fields"] == {}
+    form[f"field_{called}"] = "2024-05-31"
+    form.submit(status=303)
+    (row,) = site.command(kind, "list")
+    assert (row["fullname"], row["fields"]) == ("Chief", {"fullname": "1717113600"})
+
+
+@BOTH
 def test_frameworks_change_places(site, kind):
     framework(site, kind, "First")
     second = framework(site, kind, "Second")

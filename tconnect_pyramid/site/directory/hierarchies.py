@@ -311,12 +311,14 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
         **{name: found.fields.get(each.shortname, "") for name, each in fields.items()},
     }
     form = with_fields(ItemForm, asked).of(request, stored)
-    attempt = Attempt(request, form)
+    # Only what was changed: a peer may have sent what nobody could type here.
+    changed = [name for name in fields if form[name].data != form[name].object_data]
+    attempt = Attempt(request, form, {fields[name].shortname: name for name in changed})
     back = _framework_path(hierarchy, request, found.framework)
     if form.is_sent(request):
         changes = _changes(form, ("fullname", "shortname", "idnumber"))
         chosen = form["type"].one
-        custom = {each.shortname: form[name].data for name, each in fields.items()}
+        custom = {fields[name].shortname: form[name].data for name in changed}
         if chosen != stored["type"]:
             changes["type"] = "" if chosen is None else str(chosen)
             custom = {}
