@@ -10,6 +10,7 @@ from webtest import TestApp
 
 from tconnect_pyramid import people
 from tconnect_pyramid.directory.audiences import add_audience, add_members
+from tconnect_pyramid.directory.courses import add_course, enrol
 from tconnect_pyramid.models import Account
 
 
@@ -140,6 +141,20 @@ def test_rights_are_given_and_taken(site, ada):
     page = site.page(f"/admin/people/{ada}/administrator")
     page.forms["ask"].submit(status=303)
     assert row(site)["admin"] is False
+
+
+def test_audiences_and_courses_lead_to_their_members(site, ada):
+    with site.context.unit() as session:
+        staff = add_audience(session, site.context, name="Staff").id
+        add_members(session, site.context, staff, [ada])
+        safety = add_course(session, site.context, fullname="Safety", shortname="safety").id
+        enrol(session, site.context, safety, [ada])
+    card = site.page(f"/admin/people/{ada}")
+
+    for name, place in (("Staff", f"audiences/{staff}/members"), ("Safety", f"courses/{safety}/enrolled")):
+        link = card.html.find("a", string=name)
+        assert link["href"].endswith(f"/admin/{place}")
+        assert "Ada Lovelace" in text(card.goto(link["href"]))
 
 
 def test_deleting_names_what_goes(site, ada):
