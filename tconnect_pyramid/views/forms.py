@@ -126,11 +126,12 @@ class Attempt:
         if not isinstance(error, TConnectError):
             return False
         said = str(self._words.said(error.text))
-        name = self._asked_as.get(error.field, error.field) if isinstance(error, InvalidInput) else ""
+        called = error.field if isinstance(error, InvalidInput) else ""
+        name = self._asked_as.get(called, called)
         if self._form is None or name not in self._form:
             self.refused = said
             return True
-        said = said.removeprefix(f"{error.field}: ")
+        said = said.removeprefix(f"{called}: ")
         field = self._form[name]
         field.errors = [*field.errors, said[:1].upper() + said[1:]]
         return True
