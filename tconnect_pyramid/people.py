@@ -387,6 +387,16 @@ def has_password(session: Session, context: Context, key: int) -> bool:
     )
 
 
+def servers_of(session: Session, keys: Iterable[int]) -> dict[int, str]:
+    """The names of the servers that accounts came from, by the account's key; local accounts have none."""
+    rows = session.execute(
+        select(Link.account_key, Server.name)
+        .join(Server, Server.id == Link.server_id)
+        .where(Link.account_key.in_(list(keys)))
+    )
+    return {row.account_key: row.name for row in rows}
+
+
 def get_person(session: Session, context: Context, key: int) -> AccountView:
     """One account. Raises NotFound."""
     person = context.accounts.view(session, key)
@@ -456,9 +466,7 @@ def _refuse_password_elsewhere(auth: str, username: str) -> None:
 
 
 def _server_of(session: Session, key: int) -> str:
-    name = session.scalar(
-        select(Server.name).join(Link, Link.server_id == Server.id).where(Link.account_key == key)
-    )
+    name = servers_of(session, [key]).get(key)
     return _("its server") if name is None else _("the server ${server}", server=name)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, select
 from support.admin import administered, notice, text
 from support.webapp import PASSWORD, add_person, log_in
 from webtest import TestApp
@@ -11,7 +11,7 @@ from webtest import TestApp
 from tconnect_pyramid import people
 from tconnect_pyramid.directory.audiences import add_audience, add_members
 from tconnect_pyramid.directory.courses import add_course, enrol
-from tconnect_pyramid.models import Account
+from tconnect_pyramid.models import Account, Link, Server
 
 
 @pytest.fixture
@@ -23,6 +23,21 @@ def site(make_sqlite, tmp_path):
 @pytest.fixture
 def ada(site):
     return add_person(site.context)
+
+
+def server() -> Server:
+    return Server(
+        id=1,
+        state="active",
+        name="Head <office>",
+        url="http://s.example",
+        idnumber="s" * 40,
+        server_secret=b"",
+        client_idnumber="c" * 40,
+        client_secret_hash="h",
+        timecreated=1,
+        timemodified=1,
+    )
 
 
 def row(site, who="ada"):
@@ -214,6 +229,23 @@ def test_the_list_shows_whom_one_looks_for(site, ada):
     assert "Ada" in text(site.page("/admin/people?search=LOVELACE&sort=-email"))
 
 
+def test_the_list_names_the_server_that_an_account_came_from(site, ada):
+    bob = add_person(site.context, "bob", firstname="Bob")
+    with site.context.unit() as session:
+        session.add(server())
+        session.flush()
+        for key in (ada, bob):
+            session.add(Link(person_id=key, server_id=1, account_key=key, timecreated=1))
+        site.context.accounts.update(session, {ada: {"auth": "connect"}})
+    rows = {
+        row.a.get_text(): [cell.get_text() for cell in row.find_all("td")]
+        for row in site.page("/admin/people").html.select("tbody tr")
+    }
+
+    assert rows["ada"][4] == "Totara Connect client (Head <office>)"
+    assert rows["bob"][4] == "Manual accounts"
+
+
 def test_many_people_are_listed_with_as_many_statements_as_few(site):
     statements = []
     listen = ("before_cursor_execute", lambda *told: statements.append(told[2]))
@@ -229,6 +261,8 @@ def test_many_people_are_listed_with_as_many_statements_as_few(site):
 
     few = counted()
     with site.context.unit() as session:
+        session.add(server())
+        session.flush()
         session.execute(
             insert(Account),
             [
@@ -237,9 +271,15 @@ def test_many_people_are_listed_with_as_many_statements_as_few(site):
                     "firstname": "F",
                     "lastname": f"L{number}",
                     "email": f"{number}@x.example",
+                    "auth": "connect",
                 }
                 for number in range(5000)
             ],
+        )
+        keys = session.scalars(select(Account.id).where(Account.auth == "connect")).all()
+        session.execute(
+            insert(Link),
+            [{"person_id": key, "server_id": 1, "account_key": key, "timecreated": 1} for key in keys],
         )
 
     assert counted() == few
@@ -247,6 +287,7 @@ def test_many_people_are_listed_with_as_many_statements_as_few(site):
     while page.html.find("a", rel="next") and "u00060" not in page:
         page = page.click("Next")
     assert "u00060" in page
+    assert text(page).count("Totara Connect client (Head <office>)") > 10
     assert counted("/admin/people?search=u049&sort=-lastname") == few
 
 

@@ -121,6 +121,7 @@ def index(request: Request) -> Response:
     context = request.tconnect
     with context.reading() as session:
         page = context.accounts.page_of_people(session, asked, only)
+        servers = people.servers_of(session, [each.key for each in page.rows if each.auth == CONNECT])
     return show(
         request,
         "people",
@@ -133,6 +134,7 @@ def index(request: Request) -> Response:
                 for name, label in FILTERS.items()
             ],
             "methods": METHODS,
+            "servers": servers,
         },
     )
 
