@@ -50,6 +50,7 @@ class User(Base):
     # `manual` for people who log in here, `connect` for those who came from a server.
     login_by: Mapped[str] = mapped_column(default="manual")
     is_active: Mapped[bool] = mapped_column(default=True)
+    is_admin: Mapped[bool] = mapped_column(default=False)
     deleted_at: Mapped[datetime | None]
     password_hash: Mapped[str]
 
@@ -128,12 +129,15 @@ def _connect(config: Configurator, engine: Engine) -> None:
             "email": User.email,
             "auth": User.login_by,
             "suspended": inverted(User.is_active),
+            # Who may use the pages below /admin/.
+            "admin": User.is_admin,
             "deleted": timestamp_flag(User.deleted_at, lambda: datetime.now(UTC)),
             "firstname": joined(User.full_name, "firstname", "lastname"),
         },
         # Nobody who comes from a server has a password here.
         defaults={"password_hash": ""},
     )
+    config.include("tconnect_pyramid.views.admin", route_prefix="admin")
 
 
 def home(request: Request) -> Response:
@@ -141,8 +145,10 @@ def home(request: Request) -> Response:
     user = request.identity
     if user is None:
         return Response('<p>Nobody is logged in. <a href="/enter">Log in</a></p>')
+    administration = request.route_path("tconnect.admin.home")
+    link = f'<p><a href="{administration}">Site administration</a></p>' if user.is_admin else ""
     return Response(
-        f"<p>{html.escape(user.full_name)} is logged in.</p>"
+        f"<p>{html.escape(user.full_name)} is logged in.</p>{link}"
         f'<form id="leave" method="post" action="/leave">{_token(request)}<button>Log out</button></form>'
     )
 

@@ -92,7 +92,10 @@ def ensure_signed_in(request: Request) -> tuple[SignedIn, Headers] | None:
         now = context.clock()
         signin_id = sessions.start(session, browser_id, account.key, now)
     deliver_now(context, notices)
-    return SignedIn(signin_id, account, now, proved=now), set_browser_id(request, browser_id)
+    made = SignedIn(signin_id, account, now, proved=now)
+    # The forms of the page that is shown now are sent in this sign-in.
+    request.tconnect_sign_in = made
+    return made, set_browser_id(request, browser_id)
 
 
 def sign_in(request: Request, account_key: int) -> Headers:

@@ -111,14 +111,14 @@ def _admin(view: View, *, needs_proof: bool) -> View:
                 raise BadCSRFToken
             return HTTPSeeOther(plain.login(request))
         who, headers = signed_in
+        # Also with a refusal: a browser without the cookie would be given another sign-in each time.
+        request.add_response_callback(lambda request, response: response.headers.extend(headers))  # noqa: ARG005
         if not who.account.admin or is_acting(request, who):
             raise HTTPForbidden
         if needs_proof and request.tconnect.clock() - who.proved > PROOF_SECONDS:
-            return HTTPSeeOther(plain.prove(request), headers=headers)
+            return HTTPSeeOther(plain.prove(request))
         request.tconnect_admin = who
-        response = view(context, request)
-        response.headers.extend(headers)
-        return response
+        return view(context, request)
 
     return show
 

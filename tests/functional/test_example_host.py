@@ -2,82 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
-from pathlib import Path
 
-import bcrypt
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
-from support import sites as test_sites
-from support.webapp import Browser, TwoSites, _Dispatcher, add_person, connect, log_in, make_app
-from support.wsgi_transport import WsgiTransport
+from support.example import EXAMPLES, HOST_URL, OTHER_URL, add_user, enter, follow, host, pair
+from support.webapp import add_person, connect, log_in
 
-from tconnect_pyramid import context_of, people
+from tconnect_pyramid import people
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.models import TABLE_PREFIX, Link, SignIn
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-HOST_URL = "http://localhost:6545"
-OTHER_URL = "http://localhost:6546"
-PASSWORD = "correct horse battery"
-
-
-def load_example():
-    spec = importlib.util.spec_from_file_location("tconnect_example_host", EXAMPLES / "host.py")
-    module = importlib.util.module_from_spec(spec)
-    # SQLAlchemy looks the module up to read the annotations of its classes.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-host = load_example()
-
-
-@contextmanager
-def pair(make_sqlite, *, host_is: str):
-    """The example and the reference site, one of them the server; nothing is connected yet."""
-    clock = test_sites.StillClock()
-    apps = {}
-    transport = WsgiTransport(apps)
-    config = host.configure(
-        {
-            **test_sites.ini(HOST_URL, **{"tconnect.site_name": "Host"}),
-            "sqlalchemy.url": make_sqlite(),
-            "host.secret": "only-for-tests",
-        }
-    )
-    config.set_tconnect_transport(transport)
-    config.set_tconnect_clock(clock)
-    apps[HOST_URL] = config.make_wsgi_app()
-    apps[OTHER_URL] = make_app(make_sqlite(), OTHER_URL, transport, clock, site_name="Other")
-    ours, other = (context_of(apps[url].registry) for url in (HOST_URL, OTHER_URL))
-    server, client, server_url, client_url = (
-        (ours, other, HOST_URL, OTHER_URL) if host_is == "server" else (other, ours, OTHER_URL, HOST_URL)
-    )
-    try:
-        yield TwoSites(Browser(_Dispatcher(apps)), server, client, transport, clock, server_url, client_url)
-    finally:
-        ours.database.engine.dispose()
-        other.database.engine.dispose()
 
 
 def users(context) -> list:
     with context.reading() as session:
         return list(session.scalars(select(host.User).order_by(host.User.id)))
-
-
-def follow(response):
-    while response.status_int in {302, 303}:
-        response = response.follow()
-    return response
 
 
 def test_people_of_a_server_sign_in_to_the_example_and_are_kept_in_its_own_table(make_sqlite):
@@ -118,18 +62,12 @@ def test_people_of_a_server_sign_in_to_the_example_and_are_kept_in_its_own_table
 def test_people_of_the_example_sign_in_to_a_client_and_out_of_both(make_sqlite):
     with pair(make_sqlite, host_is="server") as sites:
         connect(sites)
-        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-        with sites.server.unit() as session:
-            session.add(
-                host.User(login="ada", email="ada@example.org", full_name="Ada L", password_hash=hashed)
-            )
+        add_user(sites.server)
         browser = sites.browser
 
         page = follow(browser.get(f"{OTHER_URL}/login").click("Host"))
         assert "Return to Other" in page.text
-        form = page.forms["enter"]
-        form["login"], form["password"] = "ada", PASSWORD
-        page = follow(form.submit())
+        page = enter(page)
 
         assert page.request.host == "localhost:6546"
         assert browser.get(f"{OTHER_URL}/profile").status_int == 200
