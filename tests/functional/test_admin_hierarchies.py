@@ -11,6 +11,7 @@ from webtest import TestApp
 from tconnect_pyramid.directory import hierarchies as rules
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES
 from tconnect_pyramid.directory.jobs import add_job
+from tconnect_pyramid.models import Counterpart, Server
 
 BOTH = pytest.mark.parametrize("kind", HIERARCHIES)
 
@@ -31,6 +32,30 @@ def item(site, within, kind="position", name="Chief", **more) -> int:
         return rules.add_item(
             session, site.context, HIERARCHIES[kind], fullname=name, framework=within, **more
         ).id
+
+
+def came_from_a_server(site, kind, frameworks, items) -> None:
+    """Let these be what a server sent."""
+    hierarchy = HIERARCHIES[kind]
+    with site.context.unit() as session:
+        session.add(
+            Server(
+                id=1,
+                state="active",
+                name="Head office",
+                url="http://s.example",
+                idnumber="s" * 40,
+                server_secret=b"",
+                client_idnumber="c" * 40,
+                client_secret_hash="h",
+                timecreated=1,
+                timemodified=1,
+            )
+        )
+        session.flush()
+        for called, ids in ((hierarchy.framework_kind, frameworks), (hierarchy.kind, items)):
+            for id_ in ids:
+                session.add(Counterpart(remote_id=id_, kind=called, server_id=1, local_id=id_))
 
 
 def pick(form, field, words):
@@ -261,6 +286,49 @@ def test_a_large_tree_is_shown_with_as_many_statements_as_a_small_one(site):
     assert counted() == few
     assert "2,001 found." in text(site.page(f"/admin/positions/frameworks/{within}"))
     assert "P 1999" in text(site.page(f"/admin/positions/frameworks/{within}?search=p+1999"))
+
+
+@BOTH
+def test_what_came_from_a_server_is_shown_and_not_changed(site, kind):
+    within, own = framework(site, kind), framework(site, kind, "Own")
+    chief = item(site, within, kind)
+    aide = item(site, within, kind, "Aide", parent=chief)
+    came_from_a_server(site, kind, (within,), (chief, aide))
+    was = (site.command(kind, "list", "--frameworks"), site.command(kind, "list"))
+    assert [row["server"] for row in was[0]] == ["s" * 40, None]
+    base = f"/admin/{kind}s"
+
+    listed = site.page(base)
+    assert "Main 2 its server" in text(listed)
+    assert not listed.html.find("form", action=lambda it: it and f"/frameworks/{within}/" in it)
+    assert not listed.html.find("a", href=lambda it: it and f"/frameworks/{within}/" in it)
+    tree = site.page(f"{base}/frameworks/{within}")
+    assert "Chief 1" in text(tree)
+    assert "A server keeps this" in text(tree)
+    assert not tree.html.find("a", string="Add an item")
+    for path in (
+        f"/frameworks/{within}/edit",
+        f"/frameworks/{within}/items/add",
+        f"/items/{chief}",
+        f"/items/{chief}/move",
+    ):
+        page = site.page(f"{base}{path}")
+        assert "A server keeps this" in text(page)
+        assert not page.html.select_one("#form .actions button")
+        form = page.forms["form"]
+        if "fullname" in form.fields:
+            form["fullname"] = "Mine"
+        refused = form.submit(status=200)
+        assert "is kept as the server Head office has it; change it there." in text(refused)
+    for path in (f"/frameworks/{within}/delete", f"/items/{chief}/delete"):
+        refused = site.page(f"{base}{path}").forms["ask"].submit(status=200)
+        assert "is kept as the server Head office has it; change it there." in text(refused)
+    form = next(form for form in listed.forms.values() if form.action.endswith(f"/{own}/move"))
+    form.action = f"{base}/frameworks/{within}/move"
+    form["to"] = "down"
+    assert "is kept as the server Head office has it" in notice(form.submit(status=303).follow())
+
+    assert (site.command(kind, "list", "--frameworks"), site.command(kind, "list")) == was
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,8 @@ def add_item(hierarchy: Hierarchy, request: Request) -> Response:
             where = after or _framework_path(hierarchy, request, found.id)
             return go(request, where, _saved(made.fullname))
     title = _("Add to ${name}", name=found.fullname)
-    return _form(hierarchy, request, title, form, attempt, _framework_path(hierarchy, request, found.id))
+    back = _framework_path(hierarchy, request, found.id)
+    return _form(hierarchy, request, title, form, attempt, back, is_foreign=found.server is not None)
 
 
 def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
