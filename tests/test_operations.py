@@ -30,18 +30,18 @@ TAKES_A_FORM = {"POST", "is_sent", "method"}
 
 OF_A_HIERARCHY = [
     # function, command, page
-    ("add_item", "add", "add"),
-    ("edit_item", "edit", "edit"),
-    ("move_item", "move", "move"),
-    ("delete_item", "delete", "delete"),
-    ("add_framework", "add-framework", "add_framework"),
-    ("edit_framework", "edit-framework", "edit_framework"),
-    ("move_framework", "move-framework", "move_framework"),
-    ("delete_framework", "delete-framework", "delete_framework"),
-    ("add_type", "add-type", "types"),
-    ("delete_type", "delete-type", "delete_type"),
-    ("add_type_field", "add-field", "type"),
-    ("delete_type_field", "delete-field", "delete_type_field"),
+    ("hierarchy_items.add_item", "add", "add"),
+    ("hierarchy_items.edit_item", "edit", "edit"),
+    ("hierarchy_items.move_item", "move", "move"),
+    ("hierarchy_items.delete_item", "delete", "delete"),
+    ("hierarchy_frameworks.add_framework", "add-framework", "add_framework"),
+    ("hierarchy_frameworks.edit_framework", "edit-framework", "edit_framework"),
+    ("hierarchy_frameworks.move_framework", "move-framework", "move_framework"),
+    ("hierarchy_frameworks.delete_framework", "delete-framework", "delete_framework"),
+    ("hierarchy_types.add_type", "add-type", "types"),
+    ("hierarchy_types.delete_type", "delete-type", "delete_type"),
+    ("hierarchy_types.add_type_field", "add-field", "type"),
+    ("hierarchy_types.delete_type_field", "delete-field", "delete_type_field"),
 ]
 OPERATIONS = [
     # function, command, page
@@ -67,7 +67,7 @@ OPERATIONS = [
     ("directory.courses.enrol", "course enrol", "courses.enrolled"),
     ("directory.courses.unenrol", "course unenrol", "courses.enrolled"),
     *(
-        (f"directory.hierarchies.{function}", f"{kind.word} {command}", f"{kind.plural}.{page}")
+        (f"directory.{function}", f"{kind.word} {command}", f"{kind.plural}.{page}")
         for kind in HIERARCHIES.values()
         for function, command, page in OF_A_HIERARCHY
     ),

@@ -10,7 +10,7 @@ import click
 from tconnect_pyramid.cli.base import ACTOR, NONE, assignments, command
 from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import Answer, Row, Rows, described
-from tconnect_pyramid.directory import hierarchies
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items, hierarchy_types
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy
 from tconnect_pyramid.errors import NotFound
 
@@ -74,14 +74,16 @@ def _items(group: click.Group, hierarchy: Hierarchy) -> None:
         context = site.migrated()
         with context.reading() as session:
             if frameworks:
-                rows = [asdict(view) for view in hierarchies.list_frameworks(session, hierarchy)]
+                rows = [asdict(view) for view in hierarchy_frameworks.list_frameworks(session, hierarchy)]
                 return Answer(
                     rows, Rows(FRAMEWORK_COLUMNS, rows, f"There are no frameworks of {hierarchy.plural}.")
                 )
             within = (
-                None if framework is None else hierarchies.find_framework(session, hierarchy, framework).id
+                None
+                if framework is None
+                else hierarchy_frameworks.find_framework(session, hierarchy, framework).id
             )
-            rows = [asdict(view) for view in hierarchies.list_items(session, hierarchy, within)]
+            rows = [asdict(view) for view in hierarchy_items.list_items(session, hierarchy, within)]
         return Answer(rows, Rows(ITEM_COLUMNS, rows, f"There are no {hierarchy.plural}."))
 
     @command(group, "add")
@@ -106,22 +108,24 @@ def _items(group: click.Group, hierarchy: Hierarchy) -> None:
         given = assignments(fields)
         context = site.migrated()
         with context.unit() as session:
-            above = None if parent is None else hierarchies.find_item(session, hierarchy, parent)
+            above = None if parent is None else hierarchy_items.find_item(session, hierarchy, parent)
             if framework is not None:
-                within = hierarchies.find_framework(session, hierarchy, framework).id
+                within = hierarchy_frameworks.find_framework(session, hierarchy, framework).id
             elif above is not None:
                 within = above.framework
             else:
                 raise click.UsageError("Say where: --framework or --parent.")
             return _one(
-                hierarchies.add_item(
+                hierarchy_items.add_item(
                     session,
                     context,
                     hierarchy,
                     fullname=name,
                     framework=within,
                     parent=None if above is None else above.id,
-                    type_id=None if type_ is None else hierarchies.find_type(session, hierarchy, type_).id,
+                    type_id=None
+                    if type_ is None
+                    else hierarchy_types.find_type(session, hierarchy, type_).id,
                     fields=given,
                     actor=ACTOR,
                     **texts,
@@ -142,9 +146,9 @@ def _items(group: click.Group, hierarchy: Hierarchy) -> None:
         wanted, given = assignments(changes), assignments(fields)
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_item(session, hierarchy, who)
+            found = hierarchy_items.find_item(session, hierarchy, who)
             return _one(
-                hierarchies.edit_item(
+                hierarchy_items.edit_item(
                     session, context, hierarchy, found.id, wanted, fields=given, actor=ACTOR
                 )
             )
@@ -155,8 +159,8 @@ def _items(group: click.Group, hierarchy: Hierarchy) -> None:
         """Remove one with everything below it; job assignments lose them."""
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_item(session, hierarchy, who)
-            hierarchies.delete_item(session, context, hierarchy, found.id, actor=ACTOR)
+            found = hierarchy_items.find_item(session, hierarchy, who)
+            hierarchy_items.delete_item(session, context, hierarchy, found.id, actor=ACTOR)
         return Answer(asdict(found), f"The {hierarchy.word} {found.fullname} is gone.")
 
 
@@ -176,18 +180,22 @@ def _moving(group: click.Group, hierarchy: Hierarchy) -> None:
             raise click.UsageError("Say where to: --parent, --framework or --before.")
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_item(session, hierarchy, who)
+            found = hierarchy_items.find_item(session, hierarchy, who)
             within = (
-                None if framework is None else hierarchies.find_framework(session, hierarchy, framework).id
+                None
+                if framework is None
+                else hierarchy_frameworks.find_framework(session, hierarchy, framework).id
             )
             above = (
-                None if parent in {None, NONE} else hierarchies.find_item(session, hierarchy, str(parent)).id
+                None
+                if parent in {None, NONE}
+                else hierarchy_items.find_item(session, hierarchy, str(parent)).id
             )
-            later = None if before is None else hierarchies.find_item(session, hierarchy, before)
+            later = None if before is None else hierarchy_items.find_item(session, hierarchy, before)
             if later is not None and parent is None and framework is None:
                 within, above = later.framework, later.parent
             return _one(
-                hierarchies.move_item(
+                hierarchy_items.move_item(
                     session,
                     context,
                     hierarchy,
@@ -212,7 +220,7 @@ def _frameworks(group: click.Group, hierarchy: Hierarchy) -> None:
         context = site.migrated()
         with context.unit() as session:
             return _one(
-                hierarchies.add_framework(
+                hierarchy_frameworks.add_framework(
                     session,
                     context,
                     hierarchy,
@@ -231,9 +239,11 @@ def _frameworks(group: click.Group, hierarchy: Hierarchy) -> None:
         wanted = assignments(changes)
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_framework(session, hierarchy, who)
+            found = hierarchy_frameworks.find_framework(session, hierarchy, who)
             return _one(
-                hierarchies.edit_framework(session, context, hierarchy, found.id, wanted, actor=ACTOR)
+                hierarchy_frameworks.edit_framework(
+                    session, context, hierarchy, found.id, wanted, actor=ACTOR
+                )
             )
 
     @command(group, "move-framework")
@@ -243,8 +253,10 @@ def _frameworks(group: click.Group, hierarchy: Hierarchy) -> None:
         """Give a framework another PLACE among them all, counted from 1."""
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_framework(session, hierarchy, who)
-            return _one(hierarchies.move_framework(session, context, hierarchy, found.id, place, actor=ACTOR))
+            found = hierarchy_frameworks.find_framework(session, hierarchy, who)
+            return _one(
+                hierarchy_frameworks.move_framework(session, context, hierarchy, found.id, place, actor=ACTOR)
+            )
 
     @command(group, "delete-framework")
     @framework
@@ -252,8 +264,8 @@ def _frameworks(group: click.Group, hierarchy: Hierarchy) -> None:
         """Remove a framework with everything in it; job assignments lose that."""
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_framework(session, hierarchy, who)
-            hierarchies.delete_framework(session, context, hierarchy, found.id, actor=ACTOR)
+            found = hierarchy_frameworks.find_framework(session, hierarchy, who)
+            hierarchy_frameworks.delete_framework(session, context, hierarchy, found.id, actor=ACTOR)
         return Answer(asdict(found), f"The framework {found.fullname} is gone.")
 
 
@@ -265,7 +277,7 @@ def _types(group: click.Group, hierarchy: Hierarchy) -> None:
         """Every type with its custom fields."""
         context = site.migrated()
         with context.reading() as session:
-            rows = [asdict(view) for view in hierarchies.list_types(session, hierarchy)]
+            rows = [asdict(view) for view in hierarchy_types.list_types(session, hierarchy)]
         return Answer(
             rows,
             Rows(TYPE_COLUMNS, [_shown(row) for row in rows], f"There are no types of {hierarchy.plural}."),
@@ -279,7 +291,7 @@ def _types(group: click.Group, hierarchy: Hierarchy) -> None:
         context = site.migrated()
         with context.unit() as session:
             return _type(
-                hierarchies.add_type(
+                hierarchy_types.add_type(
                     session, context, hierarchy, fullname=name, idnumber=idnumber, actor=ACTOR
                 )
             )
@@ -290,22 +302,22 @@ def _types(group: click.Group, hierarchy: Hierarchy) -> None:
         """Remove a type with its custom fields, also from what is of that type."""
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_type(session, hierarchy, who)
-            hierarchies.delete_type(session, context, hierarchy, found.id, actor=ACTOR)
+            found = hierarchy_types.find_type(session, hierarchy, who)
+            hierarchy_types.delete_type(session, context, hierarchy, found.id, actor=ACTOR)
         return Answer(asdict(found), f"The type {found.fullname} is gone.")
 
     @command(group, "add-field")
     @type_
     @click.argument("shortname")
     @click.option("--name", default="", help="What people are shown; without it, SHORTNAME.")
-    @click.option("--datatype", type=click.Choice(hierarchies.DATATYPES), required=True)
+    @click.option("--datatype", type=click.Choice(hierarchy_types.DATATYPES), required=True)
     def add_field(site: Site, who: str, shortname: str, name: str, datatype: str) -> Answer:
         """Give a type a custom field. Peers know it by SHORTNAME and datatype: the same on each site."""
         context = site.migrated()
         with context.unit() as session:
-            found = hierarchies.find_type(session, hierarchy, who)
+            found = hierarchy_types.find_type(session, hierarchy, who)
             return _one(
-                hierarchies.add_type_field(
+                hierarchy_types.add_type_field(
                     session,
                     context,
                     hierarchy,
@@ -324,11 +336,11 @@ def _types(group: click.Group, hierarchy: Hierarchy) -> None:
         """Remove a custom field of a type with all its values."""
         context = site.migrated()
         with context.unit() as session:
-            of = hierarchies.find_type(session, hierarchy, who)
+            of = hierarchy_types.find_type(session, hierarchy, who)
             found = next((field for field in of.fields if field.shortname == shortname), None)
             if found is None:
                 raise NotFound(f"The type {of.fullname} has no field {shortname!r}.")
-            hierarchies.delete_type_field(session, context, hierarchy, found.id, actor=ACTOR)
+            hierarchy_types.delete_type_field(session, context, hierarchy, found.id, actor=ACTOR)
         return Answer(asdict(found), f"The field {found.name} is gone.")
 
 
@@ -337,7 +349,7 @@ def _one(view: Any) -> Answer:
     return Answer(row, described(row))
 
 
-def _type(view: hierarchies.TypeView) -> Answer:
+def _type(view: hierarchy_types.TypeView) -> Answer:
     row = asdict(view)
     return Answer(row, described(_shown(row)))
 

@@ -14,7 +14,8 @@ from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import Answer, Row, Rows, described, moment
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import jobs, values
-from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, find_item
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
+from tconnect_pyramid.directory.hierarchy_items import find_item
 from tconnect_pyramid.directory.jobs import JobView
 
 COLUMNS = (

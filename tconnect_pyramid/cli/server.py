@@ -15,13 +15,8 @@ from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import Answer, Row, Rows, described, working
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import audiences, courses
-from tconnect_pyramid.directory.hierarchies import (
-    HIERARCHIES,
-    ORGANISATIONS,
-    POSITIONS,
-    Hierarchy,
-    find_framework,
-)
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES, ORGANISATIONS, POSITIONS, Hierarchy
+from tconnect_pyramid.directory.hierarchy_frameworks import find_framework
 from tconnect_pyramid.models import ClientSession
 from tconnect_pyramid.server import clients
 from tconnect_pyramid.server.clients import ClientView, ClientWishes

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.directory.hierarchies import Hierarchy, ItemView, list_items
+from tconnect_pyramid.directory.hierarchies import Hierarchy
+from tconnect_pyramid.directory.hierarchy_items import ItemView, list_items
 from tconnect_pyramid.directory.paging import Asked, Page, page_of
 from tconnect_pyramid.models import Job
 

@@ -15,7 +15,8 @@ from sqlalchemy import Row, Table, bindparam, delete, func, insert, select, upda
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy, find_item, get_item
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy
+from tconnect_pyramid.directory.hierarchy_items import find_item, get_item
 from tconnect_pyramid.directory.origins import origins_of, refuse_foreign
 from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.directory.surroundings import Surroundings, as_id, known_members, line

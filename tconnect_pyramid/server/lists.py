@@ -20,7 +20,8 @@ import msgspec
 from sqlalchemy import Connection, Select, and_, func, select
 
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.directory.hierarchies import Hierarchy, had_some
+from tconnect_pyramid.directory.hierarchies import Hierarchy
+from tconnect_pyramid.directory.hierarchy_removal import had_some
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import (
     Audience,

@@ -29,7 +29,8 @@ from tconnect_pyramid.client import servers as client_role
 from tconnect_pyramid.client.connecting import open_invitation
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
 from tconnect_pyramid.context import Context, make_idnumber
-from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_frameworks
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
+from tconnect_pyramid.directory.hierarchy_frameworks import list_frameworks
 from tconnect_pyramid.errors import PeerError, SyncBusy, TConnectError
 from tconnect_pyramid.models import Audience, Course
 from tconnect_pyramid.protocol import paths

@@ -14,7 +14,15 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid import people as keeping
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.directory import audiences, courses, hierarchies, pictures, profiles
+from tconnect_pyramid.directory import (
+    audiences,
+    courses,
+    hierarchy_frameworks,
+    hierarchy_items,
+    hierarchy_types,
+    pictures,
+    profiles,
+)
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy
 from tconnect_pyramid.directory.values import checked
@@ -329,10 +337,10 @@ def _define(session: Session, context: Context) -> None:
     for trees in _TREES:
         hierarchy = trees.hierarchy
         idnumber, fullname = trees.type
-        if idnumber not in {type_.idnumber for type_ in hierarchies.list_types(session, hierarchy)}:
-            made = hierarchies.add_type(session, context, hierarchy, fullname=fullname, idnumber=idnumber)
+        if idnumber not in {type_.idnumber for type_ in hierarchy_types.list_types(session, hierarchy)}:
+            made = hierarchy_types.add_type(session, context, hierarchy, fullname=fullname, idnumber=idnumber)
             for shortname, name, datatype in trees.type_fields:
-                hierarchies.add_type_field(
+                hierarchy_types.add_type_field(
                     session, context, hierarchy, made.id, shortname=shortname, name=name, datatype=datatype
                 )
     there = {field.shortname for field in profiles.list_fields(session)}
@@ -343,12 +351,12 @@ def _define(session: Session, context: Context) -> None:
 
 def _trees(session: Session, context: Context, trees: _Trees) -> int:
     hierarchy = trees.hierarchy
-    there = {framework.idnumber for framework in hierarchies.list_frameworks(session, hierarchy)}
-    type_id = hierarchies.find_type(session, hierarchy, trees.type[0]).id
+    there = {framework.idnumber for framework in hierarchy_frameworks.list_frameworks(session, hierarchy)}
+    type_id = hierarchy_types.find_type(session, hierarchy, trees.type[0]).id
     count = 0
     for idnumber, fullname, nodes in trees.frameworks:
         if idnumber not in there:
-            made = hierarchies.add_framework(
+            made = hierarchy_frameworks.add_framework(
                 session, context, hierarchy, fullname=fullname, idnumber=idnumber
             )
             count += _plant(
@@ -369,7 +377,7 @@ def _plant(
 ) -> int:
     count = 0
     for node in nodes:
-        made = hierarchies.add_item(
+        made = hierarchy_items.add_item(
             session,
             context,
             hierarchy,
@@ -391,8 +399,8 @@ def _jobs(session: Session, context: Context, keys: list[int]) -> int:
     """Give those who have no job one, and every third a second one. Many at once, as people may be many."""
     places = {
         trees.hierarchy.word: [
-            hierarchies.list_items(session, trees.hierarchy, framework.id)
-            for framework in hierarchies.list_frameworks(session, trees.hierarchy)
+            hierarchy_items.list_items(session, trees.hierarchy, framework.id)
+            for framework in hierarchy_frameworks.list_frameworks(session, trees.hierarchy)
             if framework.idnumber in {idnumber for idnumber, _, _ in trees.frameworks}
         ]
         for trees in _TREES
@@ -432,7 +440,9 @@ def _jobs(session: Session, context: Context, keys: list[int]) -> int:
     return len(rows)
 
 
-def _framework(frameworks: list[list[hierarchies.ItemView]], place: int) -> list[hierarchies.ItemView]:
+def _framework(
+    frameworks: list[list[hierarchy_items.ItemView]], place: int
+) -> list[hierarchy_items.ItemView]:
     """What is in the framework for the first or second job; somebody may have removed it."""
     return frameworks[place - 1] if len(frameworks) >= place else []
 

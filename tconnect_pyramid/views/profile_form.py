@@ -25,7 +25,8 @@ from tconnect_pyramid.directory import profiles
 from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.directory.columnmap import ColumnMap
 from tconnect_pyramid.directory.countries import COUNTRIES
-from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_items
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
+from tconnect_pyramid.directory.hierarchy_items import list_items
 from tconnect_pyramid.directory.jobs import JobView
 from tconnect_pyramid.directory.profiles import FieldView
 from tconnect_pyramid.texts import text as _

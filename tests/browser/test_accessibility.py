@@ -15,7 +15,8 @@ from support.webapp import PASSWORD, add_person, connect
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
 from tconnect_pyramid.directory.audiences import list_audiences
 from tconnect_pyramid.directory.courses import list_courses
-from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_frameworks
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
+from tconnect_pyramid.directory.hierarchy_frameworks import list_frameworks
 from tconnect_pyramid.site.seed import seed
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from support.admin import administered, notice, text
 from support.webapp import add_person, log_in
 from webtest import TestApp
 
-from tconnect_pyramid.directory import hierarchies as rules
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES
 from tconnect_pyramid.directory.jobs import add_job
 from tconnect_pyramid.models import Counterpart, Server
@@ -24,12 +24,14 @@ def site(make_sqlite, tmp_path):
 
 def framework(site, kind="position", name="Main", **more) -> int:
     with site.context.unit() as session:
-        return rules.add_framework(session, site.context, HIERARCHIES[kind], fullname=name, **more).id
+        return hierarchy_frameworks.add_framework(
+            session, site.context, HIERARCHIES[kind], fullname=name, **more
+        ).id
 
 
 def item(site, within, kind="position", name="Chief", **more) -> int:
     with site.context.unit() as session:
-        return rules.add_item(
+        return hierarchy_items.add_item(
             session, site.context, HIERARCHIES[kind], fullname=name, framework=within, **more
         ).id
 

@@ -8,7 +8,7 @@ from support.admin import administered, notice, text
 from support.webapp import add_person, log_in
 from webtest import TestApp
 
-from tconnect_pyramid.directory import hierarchies
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items
 from tconnect_pyramid.directory.hierarchies import POSITIONS
 from tconnect_pyramid.directory.jobs import add_job
 from tconnect_pyramid.models import Counterpart, Server
@@ -31,8 +31,8 @@ def ada(site):
 @pytest.fixture
 def chief(site):
     with site.context.unit() as session:
-        framework = hierarchies.add_framework(session, site.context, POSITIONS, fullname="Main").id
-        return hierarchies.add_item(
+        framework = hierarchy_frameworks.add_framework(session, site.context, POSITIONS, fullname="Main").id
+        return hierarchy_items.add_item(
             session, site.context, POSITIONS, fullname="Chief", framework=framework
         ).id
 

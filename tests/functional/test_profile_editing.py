@@ -18,7 +18,15 @@ from webtest import TestApp, Upload
 
 from tconnect_pyramid import context_of, people
 from tconnect_pyramid.client.servers import list_servers
-from tconnect_pyramid.directory import audiences, hierarchies, jobs, pictures, profiles
+from tconnect_pyramid.directory import (
+    audiences,
+    hierarchies,
+    hierarchy_frameworks,
+    hierarchy_items,
+    jobs,
+    pictures,
+    profiles,
+)
 from tconnect_pyramid.directory.columnmap import inverted, joined
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.models import Account, AuditEntry, Client, Link, Server, SignIn
@@ -354,10 +362,10 @@ def test_a_custom_value_that_cannot_be_taken_is_told_at_its_field(browser, conte
 
 def test_jobs_are_shown_on_the_profile(browser, context, ada):
     with context.unit() as session:
-        framework = hierarchies.add_framework(
+        framework = hierarchy_frameworks.add_framework(
             session, context, hierarchies.POSITIONS, fullname="Positions", actor="command"
         )
-        item = hierarchies.add_item(
+        item = hierarchy_items.add_item(
             session,
             context,
             hierarchies.POSITIONS,

@@ -11,7 +11,8 @@ from support.lists import field, framework, item, job, person, tombstone
 
 from tconnect_pyramid import people, sessions
 from tconnect_pyramid.directory import jobs, profiles
-from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_items
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
+from tconnect_pyramid.directory.hierarchy_items import list_items
 from tconnect_pyramid.errors import Conflict
 
 FIRST_PERSON = 100

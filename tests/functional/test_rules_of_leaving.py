@@ -14,7 +14,7 @@ from tconnect_pyramid import people
 from tconnect_pyramid.client import connecting, leaving
 from tconnect_pyramid.client.authmethods import enable_method
 from tconnect_pyramid.client.servers import list_servers
-from tconnect_pyramid.directory import audiences, hierarchies, jobs
+from tconnect_pyramid.directory import audiences, hierarchy_frameworks, hierarchy_items, jobs
 from tconnect_pyramid.directory.audiences import AUDIENCES, GROUPS
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
 from tconnect_pyramid.errors import Conflict, PeerError, TConnectError
@@ -202,8 +202,8 @@ def test_9_all_mappings_go_and_what_they_were_of_is_this_sites_own(site, confirm
     assert leave(site).confirmed is confirmed
     for kept in (POSITIONS, ORGANISATIONS):
         with site.context.reading() as session:
-            frameworks = hierarchies.list_frameworks(session, kept)
-            items = hierarchies.list_items(session, kept)
+            frameworks = hierarchy_frameworks.list_frameworks(session, kept)
+            items = hierarchy_items.list_items(session, kept)
         assert sorted((it.server or "", it.fullname) for it in frameworks) == [
             ("", "Framework 1"),
             (SECOND, "Framework 1"),
@@ -211,8 +211,8 @@ def test_9_all_mappings_go_and_what_they_were_of_is_this_sites_own(site, confirm
         mine = [it for it in items if it.server is None]
         assert len(mine) == len(items) // 2
         assert all(it.remote_id is None for it in mine)
-        site.do(hierarchies.edit_item, kept, mine[-1].id, {"fullname": "Ours now"})
-        site.do(hierarchies.add_item, kept, fullname="New", framework=mine[0].framework)
+        site.do(hierarchy_items.edit_item, kept, mine[-1].id, {"fullname": "Ours now"})
+        site.do(hierarchy_items.add_item, kept, fullname="New", framework=mine[0].framework)
     (held,) = site.jobs(site.keys[LIVE])
     assert (held.server, held.remote_id, held.idnumber) == (None, None, "J")
     assert held.position is not None
@@ -396,7 +396,7 @@ def test_9_registered_again_trees_and_audiences_are_made_beside_those_that_staye
         again = site.sync(kind)
         assert {line.action for line in again.lines} <= {"skipped"}, kind
     with site.context.reading() as session:
-        frameworks = [it.server for it in hierarchies.list_frameworks(session, POSITIONS)]
+        frameworks = [it.server for it in hierarchy_frameworks.list_frameworks(session, POSITIONS)]
         cohorts = [it for it in audiences.list_audiences(session) if it.idnumber == f"tc_cohort_1_{FIRST}"]
     assert sorted(server or "" for server in frameworks) == ["", FIRST, SECOND]
     assert sorted(it.component for it in cohorts) == ["", "auth_connect"]

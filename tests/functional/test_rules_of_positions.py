@@ -12,7 +12,7 @@ from support.client_site import FIRST, SECOND, body, lines
 from support.lists import custom, framework, item, job, person
 
 from tconnect_pyramid.client.runs import approve_run, reject_run
-from tconnect_pyramid.directory import hierarchies
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items, hierarchy_types
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
 from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.protocol import jsend
@@ -125,8 +125,8 @@ def send(site, kept, sent: Sent, server=None) -> None:
 def tree(site, kept) -> dict[str, list[str]]:
     """The tree as an administrator sees it, by the paths; what is shown must fit together."""
     with site.context.reading() as session:
-        frameworks = hierarchies.list_frameworks(session, kept)
-        items = hierarchies.list_items(session, kept)
+        frameworks = hierarchy_frameworks.list_frameworks(session, kept)
+        items = hierarchy_items.list_items(session, kept)
     names = {it.id: it.idnumber for it in items}
     found: dict[str, list[str]] = {it.idnumber: [] for it in frameworks}
     within = {it.id: it.idnumber for it in frameworks}
@@ -238,9 +238,9 @@ def test_every_rule_of_types(place, row):
         ("T1", (("band", "text"), ("open", "checkbox"))),
         ("T2", (("band", "text"), ("only2", "text"))),
     ):
-        made = site.do(hierarchies.add_type, kept, fullname=idnumber, idnumber=idnumber)
+        made = site.do(hierarchy_types.add_type, kept, fullname=idnumber, idnumber=idnumber)
         for shortname, datatype in fields:
-            site.do(hierarchies.add_type_field, kept, made.id, shortname=shortname, datatype=datatype)
+            site.do(hierarchy_types.add_type_field, kept, made.id, shortname=shortname, datatype=datatype)
     for idnumber, fields in row.history:
         values = {
             "typeid": "0" if idnumber is None else "1",
@@ -256,8 +256,8 @@ def test_every_rule_of_types(place, row):
 def test_9_a_type_that_is_made_here_later_is_found_by_the_next_run(place):
     site, kept = place
     sync(place, Sent("1", "11", {11: {"typeid": "1", "typeidnumber": "T1", "custom_fields": [BAND]}}))
-    made = site.do(hierarchies.add_type, kept, fullname="T1", idnumber="T1")
-    site.do(hierarchies.add_type_field, kept, made.id, shortname="band", datatype="text")
+    made = site.do(hierarchy_types.add_type, kept, fullname="T1", idnumber="T1")
+    site.do(hierarchy_types.add_type_field, kept, made.id, shortname="band", datatype="text")
     sync(place)
     (it,) = site.items(kept).values()
     assert (it.type, it.fields) == ("T1", {"band": "A"})
@@ -268,8 +268,8 @@ def test_9_a_type_that_is_made_here_later_is_found_by_the_next_run(place):
 
 def test_9_frameworks_of_others_are_never_touched(place):
     site, kept = place
-    own = site.do(hierarchies.add_framework, kept, fullname="Own", idnumber="F1x")
-    site.do(hierarchies.add_item, kept, fullname="Own", framework=own.id, idnumber="I11")
+    own = site.do(hierarchy_frameworks.add_framework, kept, fullname="Own", idnumber="F1x")
+    site.do(hierarchy_items.add_item, kept, fullname="Own", framework=own.id, idnumber="I11")
     for sent in (TREE, Sent("1", "14"), Sent("2", "11@2")):
         sync(place, sent)
         assert tree(site, kept)["F1x"] == ["I11"]
@@ -311,12 +311,12 @@ def test_9_what_came_from_the_server_is_not_changed_by_hand(place):
     sync(place, TREE)
     it, inside = site.items(kept)["I14"], site.frameworks(kept)["F1"]
     for change in (
-        lambda: site.do(hierarchies.edit_item, kept, it.id, {"fullname": "Mine"}),
-        lambda: site.do(hierarchies.move_item, kept, it.id, parent=site.items(kept)["I11"].id),
-        lambda: site.do(hierarchies.delete_item, kept, it.id),
-        lambda: site.do(hierarchies.edit_framework, kept, inside.id, {"fullname": "Mine"}),
-        lambda: site.do(hierarchies.delete_framework, kept, inside.id),
-        lambda: site.do(hierarchies.add_item, kept, fullname="Mine", framework=inside.id),
+        lambda: site.do(hierarchy_items.edit_item, kept, it.id, {"fullname": "Mine"}),
+        lambda: site.do(hierarchy_items.move_item, kept, it.id, parent=site.items(kept)["I11"].id),
+        lambda: site.do(hierarchy_items.delete_item, kept, it.id),
+        lambda: site.do(hierarchy_frameworks.edit_framework, kept, inside.id, {"fullname": "Mine"}),
+        lambda: site.do(hierarchy_frameworks.delete_framework, kept, inside.id),
+        lambda: site.do(hierarchy_items.add_item, kept, fullname="Mine", framework=inside.id),
     ):
         with pytest.raises(Conflict, match="Head office"):
             change()
@@ -349,8 +349,8 @@ def test_9_jobs_lose_a_position_that_goes(place):
 )
 def test_9_an_empty_list_removes_all_of_this_server_but_the_guard_holds_it(place, empty):
     site, kept = place
-    own = site.do(hierarchies.add_framework, kept, fullname="Own", idnumber="own")
-    site.do(hierarchies.add_item, kept, fullname="Own", framework=own.id, idnumber="mine")
+    own = site.do(hierarchy_frameworks.add_framework, kept, fullname="Own", idnumber="own")
+    site.do(hierarchy_items.add_item, kept, fullname="Own", framework=own.id, idnumber="mine")
     sync(place, TREE)
     before = tree(site, kept)
 

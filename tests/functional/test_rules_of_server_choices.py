@@ -18,7 +18,7 @@ from support.sites import ini
 
 from tconnect_pyramid.cli import main
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.directory import audiences, courses, hierarchies
+from tconnect_pyramid.directory import audiences, courses, hierarchies, hierarchy_frameworks
 from tconnect_pyramid.models import AudienceMember
 from tconnect_pyramid.secretbox import new_token
 
@@ -342,7 +342,7 @@ def _course_by_command(place, tconnect):
 
 
 def _framework_by_hand(place, tconnect):
-    place.server.do(hierarchies.delete_framework, hierarchies.POSITIONS, place.position)
+    place.server.do(hierarchy_frameworks.delete_framework, hierarchies.POSITIONS, place.position)
 
 
 def _framework_by_command(place, tconnect):

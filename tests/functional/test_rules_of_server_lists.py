@@ -16,7 +16,14 @@ from support.server_by_http import DATABASES, ON, ServerByHttp, error, fail, suc
 from support.server_site import ORGANISATIONS, POSITIONS, ClientSite
 
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.directory import audiences, courses, hierarchies
+from tconnect_pyramid.directory import (
+    audiences,
+    courses,
+    hierarchies,
+    hierarchy_frameworks,
+    hierarchy_items,
+    hierarchy_types,
+)
 from tconnect_pyramid.models import Client, Enrolment, Link
 
 COLLECTIONS = lists.recording("get_user_collections")["response"]["data"]
@@ -395,16 +402,16 @@ class Trees:
         self.server, self.kind = server, kind
         self.tables, self.hierarchy = KINDS[kind]
         self.frameworks = {
-            name: self._do(hierarchies.add_framework, fullname=name).id
+            name: self._do(hierarchy_frameworks.add_framework, fullname=name).id
             for name in ("school", "company", "hidden")
         }
-        self._do(hierarchies.move_framework, self.frameworks["company"], 1)
+        self._do(hierarchy_frameworks.move_framework, self.frameworks["company"], 1)
         with server.context.unit() as session:
             row = session.get_one(self.tables.framework, self.frameworks["hidden"])
             row.visible, row.hidecustomfields = 0, 1
-        self.type = self._do(hierarchies.add_type, fullname="Typed", idnumber=f"T {kind}").id
+        self.type = self._do(hierarchy_types.add_type, fullname="Typed", idnumber=f"T {kind}").id
         for shortname, datatype in (("band", "text"), ("since", "datetime"), ("tick", "checkbox")):
-            self._do(hierarchies.add_type_field, self.type, shortname=shortname, datatype=datatype)
+            self._do(hierarchy_types.add_type_field, self.type, shortname=shortname, datatype=datatype)
         self.items: dict[str, int] = {}
         self._add("clerk", "company")
         self._add("aide", "company")
@@ -417,7 +424,7 @@ class Trees:
         self._move("head", "boss")
         self._move("aide", "boss")
         self._move("clerk", "head")
-        self._do(hierarchies.move_item, self.items["chair"], before=self.items["boss"])
+        self._do(hierarchy_items.move_item, self.items["chair"], before=self.items["boss"])
         self._move("pupil", "teacher")
         with server.context.unit() as session:
             session.get_one(self.tables.item, self.items["ghost"]).visible = 0
@@ -428,11 +435,11 @@ class Trees:
 
     def _add(self, name: str, framework: str, **more: Any) -> None:
         self.items[name] = self._do(
-            hierarchies.add_item, fullname=name, framework=self.frameworks[framework], **more
+            hierarchy_items.add_item, fullname=name, framework=self.frameworks[framework], **more
         ).id
 
     def _move(self, name: str, parent: str) -> None:
-        self._do(hierarchies.move_item, self.items[name], parent=self.items[parent])
+        self._do(hierarchy_items.move_item, self.items[name], parent=self.items[parent])
 
     def client(self, *allowed: str, other: tuple[int, ...] = (), **more: Any) -> ClientSite:
         """A client with these frameworks of the kind; `other` are ids of frameworks of the other kind."""
@@ -596,7 +603,7 @@ def test_5_custom_fields_carry_the_parameter_beside_a_value(trees, kind):
     try:
         _, items = these.ask(these.client("school"))
     finally:
-        these.server.do(hierarchies.delete_item, these.hierarchy, item)
+        these.server.do(hierarchy_items.delete_item, these.hierarchy, item)
 
     (found,) = (each for each in items if each["id"] == str(item))
     assert found["custom_fields"] == [{**custom("since", "datetime", "1448874000"), "value": "7"}]

@@ -19,7 +19,7 @@ from support.server_by_http import DATABASES, OFF, ON, ServerByHttp, table
 from support.server_site import ORGANISATIONS, POSITIONS, ClientSite
 
 from tconnect_pyramid import people
-from tconnect_pyramid.directory import hierarchies, jobs, profiles
+from tconnect_pyramid.directory import hierarchies, hierarchy_items, jobs, profiles
 from tconnect_pyramid.secretbox import new_token
 
 HASH = "$2y$10$BXwucLKzdxUO7Qj5P6i5PuCY7ohGrHlDZJ0nGJeHoOOTB255XtsS2"
@@ -433,7 +433,7 @@ def test_6_a_job_names_position_and_organisation_by_their_ids_and_loses_them(ser
     server.do(jobs.add_job, person, idnumber="1", **{tables.word: item})
     (before,) = server.listed(client, person)["jobs"]
 
-    server.do(hierarchies.delete_item, hierarchy, item)
+    server.do(hierarchy_items.delete_item, hierarchy, item)
 
     (after,) = server.listed(client, person)["jobs"]
     assert (before[key], after[key]) == (str(item), None)

@@ -11,7 +11,7 @@ from support import lists, sites
 from support.wsgi_transport import WsgiTransport
 
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
-from tconnect_pyramid.directory import hierarchies as directory
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items, hierarchy_types
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
 from tconnect_pyramid.models import Account, Audience, AudienceMember, Link
 
@@ -167,18 +167,19 @@ def test_the_client_has_exactly_the_recorded_people_and_collections(client, tota
 
 def test_the_client_has_the_recorded_positions_and_organisations(client, server_id):
     with client.unit() as session:
-        kept = directory.add_type(session, client, POSITIONS, fullname="Grade", idnumber="PT1")
-        directory.add_type_field(
+        kept = hierarchy_types.add_type(session, client, POSITIONS, fullname="Grade", idnumber="PT1")
+        hierarchy_types.add_type_field(
             session, client, POSITIONS, kept.id, shortname="payband", name="Pay band", datatype="text"
         )
 
     sync_all(client, server_id)
 
     with client.reading() as session:
-        positions = directory.list_items(session, POSITIONS)
-        organisations = directory.list_items(session, ORGANISATIONS)
+        positions = hierarchy_items.list_items(session, POSITIONS)
+        organisations = hierarchy_items.list_items(session, ORGANISATIONS)
         frameworks = [
-            directory.list_frameworks(session, hierarchy) for hierarchy in (POSITIONS, ORGANISATIONS)
+            hierarchy_frameworks.list_frameworks(session, hierarchy)
+            for hierarchy in (POSITIONS, ORGANISATIONS)
         ]
     ceo, manager, engineer = positions
     assert [it.fullname for it in positions] == ["CEO", "Manager", "Engineer"]

@@ -12,7 +12,9 @@ from sqlalchemy import insert, select
 from support import databases, lists, sites
 
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, list_frameworks, list_items
+from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
+from tconnect_pyramid.directory.hierarchy_frameworks import list_frameworks
+from tconnect_pyramid.directory.hierarchy_items import list_items
 
 SERVER = "5" * 40
 HIERARCHIES = {"positions": POSITIONS, "organisations": ORGANISATIONS}

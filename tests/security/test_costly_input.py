@@ -19,7 +19,7 @@ from webtest import Upload
 
 from tconnect_pyramid.client import servers
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.directory import hierarchies, profiles
+from tconnect_pyramid.directory import hierarchy_types, profiles
 from tconnect_pyramid.directory.hierarchies import POSITIONS
 from tconnect_pyramid.directory.markup import MOST_TAGS, clean_html
 from tconnect_pyramid.directory.pictures import MOST_SCANS
@@ -66,10 +66,10 @@ def test_of_html_that_is_nothing_but_tags_only_the_words_are_kept(site, answers)
     _, context = site
     with context.unit() as session:
         profiles.add_field(session, context, "story", name="Story", datatype="textarea", actor="command")
-        type_id = hierarchies.add_type(
+        type_id = hierarchy_types.add_type(
             session, context, POSITIONS, fullname="Type", idnumber="T", actor="command"
         ).id
-        hierarchies.add_type_field(
+        hierarchy_types.add_type_field(
             session,
             context,
             POSITIONS,

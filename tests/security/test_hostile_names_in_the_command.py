@@ -20,7 +20,7 @@ from tconnect_pyramid import context_of
 from tconnect_pyramid.cli import main
 from tconnect_pyramid.client import servers
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.directory import hierarchies, profiles
+from tconnect_pyramid.directory import hierarchy_types, profiles
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES
 
 SITE = """
@@ -53,10 +53,10 @@ def ini(tmp_path_factory):
         servers.enable(session, context, on=True, actor="command")
         profiles.add_field(session, context, "when", name="When", datatype="date", actor="command")
         for hierarchy in HIERARCHIES.values():
-            type_id = hierarchies.add_type(
+            type_id = hierarchy_types.add_type(
                 session, context, hierarchy, fullname="Type", idnumber="T", actor="command"
             ).id
-            hierarchies.add_type_field(
+            hierarchy_types.add_type_field(
                 session,
                 context,
                 hierarchy,

@@ -28,7 +28,15 @@ from tconnect_pyramid import people
 from tconnect_pyramid.cli.user import account_rows
 from tconnect_pyramid.client import signin
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.directory import audiences, hierarchies, jobs, pictures, profiles
+from tconnect_pyramid.directory import (
+    audiences,
+    hierarchies,
+    hierarchy_frameworks,
+    hierarchy_items,
+    jobs,
+    pictures,
+    profiles,
+)
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.models import Link, Server
@@ -246,12 +254,12 @@ class ClientSite:
     def items(self, hierarchy=hierarchies.POSITIONS) -> dict[str, Any]:
         """Items by idnumber, in the order in which they are listed."""
         with self.context.reading() as session:
-            return {item.idnumber: item for item in hierarchies.list_items(session, hierarchy)}
+            return {item.idnumber: item for item in hierarchy_items.list_items(session, hierarchy)}
 
     def frameworks(self, hierarchy=hierarchies.POSITIONS) -> dict[str, Any]:
         """Frameworks by idnumber, in their order."""
         with self.context.reading() as session:
-            return {it.idnumber: it for it in hierarchies.list_frameworks(session, hierarchy)}
+            return {it.idnumber: it for it in hierarchy_frameworks.list_frameworks(session, hierarchy)}
 
     def picture(self, key: int) -> dict[str, bytes]:
         """The files of an account's picture."""

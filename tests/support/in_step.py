@@ -16,7 +16,9 @@ from tconnect_pyramid.client.sync.engine import KINDS, run_sync
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.audiences import list_audiences
-from tconnect_pyramid.directory.hierarchies import HIERARCHIES, list_frameworks, list_items
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES
+from tconnect_pyramid.directory.hierarchy_frameworks import list_frameworks
+from tconnect_pyramid.directory.hierarchy_items import list_items
 from tconnect_pyramid.directory.jobs import list_jobs
 from tconnect_pyramid.directory.profiles import values_of
 from tconnect_pyramid.models import Account, Base, Client, Collection, Counterpart, Link

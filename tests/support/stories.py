@@ -15,7 +15,15 @@ from support.webapp import TwoSites, connect
 
 from tconnect_pyramid import people
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.directory import audiences, courses, hierarchies, jobs, profiles
+from tconnect_pyramid.directory import (
+    audiences,
+    courses,
+    hierarchy_frameworks,
+    hierarchy_items,
+    hierarchy_types,
+    jobs,
+    profiles,
+)
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES, Hierarchy
 from tconnect_pyramid.models import Account, Audience, AudienceMember, Enrolment
 from tconnect_pyramid.options import set_option
@@ -326,14 +334,14 @@ class Trees(Steps):
 
     def add_framework(self, a: int, b: int, c: int) -> None:
         _, hierarchy, frameworks = self._tree(a)
-        made = self._there(hierarchies.add_framework, hierarchy, fullname=f"Framework {b}")
+        made = self._there(hierarchy_frameworks.add_framework, hierarchy, fullname=f"Framework {b}")
         frameworks.append(oracle.Framework(made.id, f"Framework {b}"))
 
     def edit_framework(self, a: int, b: int, c: int) -> None:
         _, hierarchy, frameworks = self._tree(a)
         it = pick(frameworks, b)
         it.fullname = f"Framework {c}"
-        self._there(hierarchies.edit_framework, hierarchy, it.id, {"fullname": it.fullname})
+        self._there(hierarchy_frameworks.edit_framework, hierarchy, it.id, {"fullname": it.fullname})
 
     def move_framework(self, a: int, b: int, c: int) -> None:
         _, hierarchy, frameworks = self._tree(a)
@@ -341,7 +349,7 @@ class Trees(Steps):
         place = c % len(frameworks)
         frameworks.remove(it)
         frameworks.insert(place, it)
-        self._there(hierarchies.move_framework, hierarchy, it.id, place + 1)
+        self._there(hierarchy_frameworks.move_framework, hierarchy, it.id, place + 1)
 
     def delete_framework(self, a: int, b: int, c: int) -> None:
         word, hierarchy, frameworks = self._tree(a)
@@ -349,7 +357,7 @@ class Trees(Steps):
         self._lose(word, {placed.item.id for placed in oracle.placed_in(it)})
         frameworks.remove(it)
         self.server.chosen[word].discard(it.id)
-        self._there(hierarchies.delete_framework, hierarchy, it.id)
+        self._there(hierarchy_frameworks.delete_framework, hierarchy, it.id)
 
     def add_item(self, a: int, b: int, c: int) -> None:
         word, hierarchy, _ = self._tree(a)
@@ -357,7 +365,7 @@ class Trees(Steps):
         type_ = pick([*TYPES_THERE, None], c)
         values = {name: "1" for name in TYPES_THERE.get(type_, ()) if name != "since"}
         made = self._there(
-            hierarchies.add_item,
+            hierarchy_items.add_item,
             hierarchy,
             fullname=f"Item {c}",
             framework=framework,
@@ -371,7 +379,7 @@ class Trees(Steps):
         word, hierarchy, _ = self._tree(a)
         it = pick(self._items(word), b)
         it.fullname = f"Item {c}"
-        self._there(hierarchies.edit_item, hierarchy, it.id, {"fullname": it.fullname})
+        self._there(hierarchy_items.edit_item, hierarchy, it.id, {"fullname": it.fullname})
 
     def retype_item(self, a: int, b: int, c: int) -> None:
         """Another type drops the custom values."""
@@ -379,13 +387,13 @@ class Trees(Steps):
         it, type_ = pick(self._items(word), b), pick([*TYPES_THERE, None], c)
         if type_ != it.type:
             it.type, it.values = type_, {}
-        self._there(hierarchies.edit_item, hierarchy, it.id, {"type": type_ or ""})
+        self._there(hierarchy_items.edit_item, hierarchy, it.id, {"type": type_ or ""})
 
     def value_of_item(self, a: int, b: int, c: int) -> None:
         word, hierarchy, _ = self._tree(a)
         it = pick(self._items(word), b)
         name, text = pick(TYPES_THERE.get(it.type, ()), c), pick(TEXTS["checkbox"], c)
-        self._there(hierarchies.edit_item, hierarchy, it.id, {}, fields={name: text})
+        self._there(hierarchy_items.edit_item, hierarchy, it.id, {}, fields={name: text})
         put(it.values, name, text)
 
     def move_item(self, a: int, b: int, c: int) -> None:
@@ -398,7 +406,7 @@ class Trees(Steps):
         self._siblings(word, it).remove(it)
         siblings.insert(0 if first else len(siblings), it)
         self._there(
-            hierarchies.move_item,
+            hierarchy_items.move_item,
             hierarchy,
             it.id,
             framework=framework,
@@ -411,7 +419,7 @@ class Trees(Steps):
         it = pick(self._items(word), b)
         self._lose(word, {each.id for each in family(it)})
         self._siblings(word, it).remove(it)
-        self._there(hierarchies.delete_item, hierarchy, it.id)
+        self._there(hierarchy_items.delete_item, hierarchy, it.id)
 
     def _lose(self, word: str, gone: set[int]) -> None:
         for job in (job for person in self.server.people.values() for job in person.jobs):
@@ -651,7 +659,7 @@ class ByHand(Steps):
 
 
 def find_type(session, site, hierarchy: Hierarchy, idnumber: str) -> int:
-    return hierarchies.find_type(session, hierarchy, idnumber).id
+    return hierarchy_types.find_type(session, hierarchy, idnumber).id
 
 
 def put(values: dict[str, str], name: str, text: str) -> None:
@@ -731,9 +739,9 @@ def furnish(session, site, fields: dict[str, str], types: dict[str, dict[str, st
         profiles.add_field(session, site, name, datatype=datatype, choices=choices)
     for hierarchy in HIERARCHIES.values():
         for type_, of_type in types.items():
-            made = hierarchies.add_type(session, site, hierarchy, fullname=type_, idnumber=type_)
+            made = hierarchy_types.add_type(session, site, hierarchy, fullname=type_, idnumber=type_)
             for name, datatype in of_type.items():
-                hierarchies.add_type_field(
+                hierarchy_types.add_type_field(
                     session, site, hierarchy, made.id, shortname=name, datatype=datatype
                 )
 
@@ -741,5 +749,5 @@ def furnish(session, site, fields: dict[str, str], types: dict[str, dict[str, st
 def add_own_trees(session, site) -> None:
     """What is the client's own, and stays as it is."""
     for hierarchy in HIERARCHIES.values():
-        made = hierarchies.add_framework(session, site, hierarchy, fullname="Ours")
-        hierarchies.add_item(session, site, hierarchy, fullname="Ours", framework=made.id)
+        made = hierarchy_frameworks.add_framework(session, site, hierarchy, fullname="Ours")
+        hierarchy_items.add_item(session, site, hierarchy, fullname="Ours", framework=made.id)

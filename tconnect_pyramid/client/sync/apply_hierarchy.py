@@ -13,7 +13,8 @@ from tconnect_pyramid.client.sync.history import Applied
 from tconnect_pyramid.client.sync.plan_hierarchy import PLACE_COLUMNS, HierarchyPlan, Node, hierarchy_of
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.hierarchies import Hierarchy, remove_frameworks, remove_items
+from tconnect_pyramid.directory.hierarchies import Hierarchy
+from tconnect_pyramid.directory.hierarchy_removal import remove_frameworks, remove_items
 from tconnect_pyramid.models import Base, Counterpart
 from tconnect_pyramid.peers import ServerPeer
 

@@ -26,7 +26,8 @@ from tconnect_pyramid.client.sync.read import Fault, Trees
 from tconnect_pyramid.client.sync.report import COUNTED_MOVES
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.hierarchies import HIERARCHIES, POSITIONS, Hierarchy, TypeView, list_types
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES, POSITIONS, Hierarchy
+from tconnect_pyramid.directory.hierarchy_types import TypeView, list_types
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.directory.nouns import MANY
 from tconnect_pyramid.models import Counterpart

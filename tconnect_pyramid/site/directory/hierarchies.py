@@ -15,17 +15,12 @@ from wtforms import SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired
 
-from tconnect_pyramid.directory import hierarchies as rules
-from tconnect_pyramid.directory.hierarchies import (
-    DATATYPES,
-    HIERARCHIES,
-    LONGEST,
-    FrameworkView,
-    Hierarchy,
-    ItemView,
-    TypeView,
-)
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items, hierarchy_types
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES, LONGEST, Hierarchy
+from tconnect_pyramid.directory.hierarchy_frameworks import FrameworkView
+from tconnect_pyramid.directory.hierarchy_items import ItemView
 from tconnect_pyramid.directory.hierarchy_pages import below, jobs_held, page_of_items, sizes
+from tconnect_pyramid.directory.hierarchy_types import DATATYPES, TypeView
 from tconnect_pyramid.directory.surroundings import as_id
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
@@ -129,7 +124,7 @@ class TypeFieldForm(PageForm):
 def index(hierarchy: Hierarchy, request: Request) -> Response:
     """The frameworks in their order."""
     with request.tconnect.reading() as session:
-        frameworks = rules.list_frameworks(session, hierarchy)
+        frameworks = hierarchy_frameworks.list_frameworks(session, hierarchy)
         number = sizes(session, hierarchy)
     return show(
         request,
@@ -152,7 +147,7 @@ def add_framework(hierarchy: Hierarchy, request: Request) -> Response:
     if form.is_sent(request):
         with attempt:
             with context.unit() as session:
-                made = rules.add_framework(
+                made = hierarchy_frameworks.add_framework(
                     session,
                     context,
                     hierarchy,
@@ -202,7 +197,9 @@ def edit_framework(hierarchy: Hierarchy, request: Request) -> Response:
         changes = _changes(form, ("fullname", "idnumber"))
         with attempt:
             with context.unit() as session:
-                rules.edit_framework(session, context, hierarchy, found.id, changes, actor=actor(request))
+                hierarchy_frameworks.edit_framework(
+                    session, context, hierarchy, found.id, changes, actor=actor(request)
+                )
             return go(request, back, _saved(form.fullname.data))
     title = _("Edit ${name}", name=found.fullname)
     return _form(hierarchy, request, title, form, attempt, back, is_foreign=found.server is not None)
@@ -219,9 +216,11 @@ def move_framework(hierarchy: Hierarchy, request: Request) -> Response:
     attempt = Attempt(request)
     with attempt:
         with context.unit() as session:
-            order = [each.id for each in rules.list_frameworks(session, hierarchy)]
+            order = [each.id for each in hierarchy_frameworks.list_frameworks(session, hierarchy)]
             place = min(max(order.index(found.id) + 1 + steps, 1), len(order))
-            rules.move_framework(session, context, hierarchy, found.id, place, actor=actor(request))
+            hierarchy_frameworks.move_framework(
+                session, context, hierarchy, found.id, place, actor=actor(request)
+            )
         return go(request, back, _("${name} has another place now.", name=found.fullname))
     return go(request, back, attempt.refused or "", is_bad=True)
 
@@ -234,7 +233,9 @@ def delete_framework(hierarchy: Hierarchy, request: Request) -> Response:
     if request.method == "POST":
         with attempt:
             with context.unit() as session:
-                rules.delete_framework(session, context, hierarchy, found.id, actor=actor(request))
+                hierarchy_frameworks.delete_framework(
+                    session, context, hierarchy, found.id, actor=actor(request)
+                )
             return go(request, path(request, hierarchy.plural), _gone(found.fullname))
     with context.reading() as session:
         number = sizes(session, hierarchy).get(found.id, 0)
@@ -264,7 +265,7 @@ def add_item(hierarchy: Hierarchy, request: Request) -> Response:
     if form.is_sent(request):
         with attempt:
             with context.unit() as session:
-                made = rules.add_item(
+                made = hierarchy_items.add_item(
                     session,
                     context,
                     hierarchy,
@@ -291,7 +292,8 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
     found = _item(hierarchy, request)
     with context.reading() as session:
         kind = next(
-            (each for each in rules.list_types(session, hierarchy) if each.idnumber == found.type), None
+            (each for each in hierarchy_types.list_types(session, hierarchy) if each.idnumber == found.type),
+            None,
         )
     fields = {f"field_{each.id}": each for each in kind.fields} if kind is not None else {}
     asked = {
@@ -325,7 +327,7 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
             custom = {}
         with attempt:
             with context.unit() as session:
-                rules.edit_item(
+                hierarchy_items.edit_item(
                     session, context, hierarchy, found.id, changes, fields=custom, actor=actor(request)
                 )
             return go(request, back, _saved(form.fullname.data))
@@ -357,7 +359,7 @@ def move_item(hierarchy: Hierarchy, request: Request) -> Response:
     if form.is_sent(request):
         with attempt:
             with context.unit() as session:
-                rules.move_item(
+                hierarchy_items.move_item(
                     session,
                     context,
                     hierarchy,
@@ -381,7 +383,7 @@ def delete_item(hierarchy: Hierarchy, request: Request) -> Response:
     if request.method == "POST":
         with attempt:
             with context.unit() as session:
-                rules.delete_item(session, context, hierarchy, found.id, actor=actor(request))
+                hierarchy_items.delete_item(session, context, hierarchy, found.id, actor=actor(request))
             return go(request, back, _gone(found.fullname))
     with context.reading() as session:
         lower, jobs = below(session, hierarchy, found), jobs_held(session, hierarchy, found)
@@ -410,7 +412,7 @@ def types_page(hierarchy: Hierarchy, request: Request) -> Response:
     if form.is_sent(request):
         with attempt:
             with context.unit() as session:
-                made = rules.add_type(
+                made = hierarchy_types.add_type(
                     session,
                     context,
                     hierarchy,
@@ -421,7 +423,7 @@ def types_page(hierarchy: Hierarchy, request: Request) -> Response:
             where = path(request, f"{hierarchy.plural}.type", id=made.id)
             return go(request, where, _saved(made.fullname))
     with context.reading() as session:
-        types = rules.list_types(session, hierarchy)
+        types = hierarchy_types.list_types(session, hierarchy)
     return show(
         request,
         "types",
@@ -445,7 +447,7 @@ def type_page(hierarchy: Hierarchy, request: Request) -> Response:
     if form.is_sent(request):
         with attempt:
             with context.unit() as session:
-                rules.add_type_field(
+                hierarchy_types.add_type_field(
                     session,
                     context,
                     hierarchy,
@@ -477,7 +479,7 @@ def delete_type(hierarchy: Hierarchy, request: Request) -> Response:
     found = _type(hierarchy, request)
     if request.method == "POST":
         with context.unit() as session:
-            rules.delete_type(session, context, hierarchy, found.id, actor=actor(request))
+            hierarchy_types.delete_type(session, context, hierarchy, found.id, actor=actor(request))
         return go(request, path(request, f"{hierarchy.plural}.types"), _gone(found.fullname))
     return ask(
         request,
@@ -499,7 +501,7 @@ def delete_type_field(hierarchy: Hierarchy, request: Request) -> Response:
     back = path(request, f"{hierarchy.plural}.type", id=found.id)
     if request.method == "POST":
         with context.unit() as session:
-            rules.delete_type_field(session, context, hierarchy, field.id, actor=actor(request))
+            hierarchy_types.delete_type_field(session, context, hierarchy, field.id, actor=actor(request))
         return go(request, back, _gone(field.name))
     return ask(
         request,
@@ -540,17 +542,17 @@ def _changes(form: PageForm, names: Sequence[str]) -> dict[str, str]:
 
 def _framework(hierarchy: Hierarchy, request: Request) -> FrameworkView:
     with request.tconnect.reading() as session:
-        return present(rules.list_frameworks(session, hierarchy, ids=[id_of(request)]))
+        return present(hierarchy_frameworks.list_frameworks(session, hierarchy, ids=[id_of(request)]))
 
 
 def _item(hierarchy: Hierarchy, request: Request) -> ItemView:
     with request.tconnect.reading() as session:
-        return present(rules.list_items(session, hierarchy, ids=[id_of(request)]))
+        return present(hierarchy_items.list_items(session, hierarchy, ids=[id_of(request)]))
 
 
 def _type(hierarchy: Hierarchy, request: Request) -> TypeView:
     with request.tconnect.reading() as session:
-        return present(rules.list_types(session, hierarchy, ids=[id_of(request)]))
+        return present(hierarchy_types.list_types(session, hierarchy, ids=[id_of(request)]))
 
 
 def _framework_path(hierarchy: Hierarchy, request: Request, framework_id: int) -> str:

@@ -7,7 +7,13 @@ from sqlalchemy import event, func, select
 from support import sites
 
 from tconnect_pyramid import people
-from tconnect_pyramid.directory import hierarchies, jobs
+from tconnect_pyramid.directory import (
+    hierarchy_frameworks,
+    hierarchy_items,
+    hierarchy_removal,
+    hierarchy_types,
+    jobs,
+)
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES, ORGANISATIONS, POSITIONS
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import AuditEntry, Client, Counterpart, Job, Server
@@ -38,14 +44,16 @@ class Trees:
         self.frameworks = {}
 
     def framework(self, name, **values):
-        made = hierarchies.add_framework(self.session, self.context, self.kind, fullname=name, **values)
+        made = hierarchy_frameworks.add_framework(
+            self.session, self.context, self.kind, fullname=name, **values
+        )
         self.frameworks[name] = made.id
         return made
 
     def add(self, name, framework="F", parent=None, **values):
         if framework not in self.frameworks:
             self.framework(framework)
-        return hierarchies.add_item(
+        return hierarchy_items.add_item(
             self.session,
             self.context,
             self.kind,
@@ -59,7 +67,7 @@ class Trees:
         return self.session.scalar(select(self.kind.item.id).where(self.kind.item.fullname == name))
 
     def move(self, name, *, framework=None, parent=None, before=None):
-        return hierarchies.move_item(
+        return hierarchy_items.move_item(
             self.session,
             self.context,
             self.kind,
@@ -70,16 +78,16 @@ class Trees:
         )
 
     def delete(self, name):
-        hierarchies.delete_item(self.session, self.context, self.kind, self.id(name))
+        hierarchy_items.delete_item(self.session, self.context, self.kind, self.id(name))
 
     def shape(self, framework="F"):
         """(sortthread, name) of a framework's items in their order."""
-        found = hierarchies.list_items(self.session, self.kind, self.frameworks[framework])
+        found = hierarchy_items.list_items(self.session, self.kind, self.frameworks[framework])
         return [(item.sortthread, item.fullname) for item in found]
 
     def assert_sound(self):
         """Each item's path and depth are those of its parents, and no two have one place."""
-        items = {item.id: item for item in hierarchies.list_items(self.session, self.kind)}
+        items = {item.id: item for item in hierarchy_items.list_items(self.session, self.kind)}
         for item in items.values():
             above = items.get(item.parent)
             assert item.path == f"{above.path if above else ''}/{item.id}"
@@ -126,29 +134,33 @@ def count(session, table):
 
 
 def test_a_framework_is_made_edited_ordered_and_removed(session, context, kind):
-    first = hierarchies.add_framework(session, context, kind, fullname=" Första ", idnumber="one")
-    second = hierarchies.add_framework(session, context, kind, fullname="Second", idnumber="two")
-    third = hierarchies.add_framework(session, context, kind, fullname="Third")
+    first = hierarchy_frameworks.add_framework(session, context, kind, fullname=" Första ", idnumber="one")
+    second = hierarchy_frameworks.add_framework(session, context, kind, fullname="Second", idnumber="two")
+    third = hierarchy_frameworks.add_framework(session, context, kind, fullname="Third")
     assert (first.fullname, first.server, first.remote_id) == ("Första", None, None)
     assert [first.sortorder, second.sortorder, third.sortorder] == [1, 2, 3]
 
-    hierarchies.move_framework(session, context, kind, third.id, 1)
-    listed = hierarchies.list_frameworks(session, kind)
+    hierarchy_frameworks.move_framework(session, context, kind, third.id, 1)
+    listed = hierarchy_frameworks.list_frameworks(session, kind)
     assert [(it.id, it.sortorder) for it in listed] == [(third.id, 1), (first.id, 2), (second.id, 3)]
-    hierarchies.move_framework(session, context, kind, third.id, 99)
-    assert [it.id for it in hierarchies.list_frameworks(session, kind)] == [first.id, second.id, third.id]
+    hierarchy_frameworks.move_framework(session, context, kind, third.id, 99)
+    assert [it.id for it in hierarchy_frameworks.list_frameworks(session, kind)] == [
+        first.id,
+        second.id,
+        third.id,
+    ]
 
-    edited = hierarchies.edit_framework(
+    edited = hierarchy_frameworks.edit_framework(
         session, context, kind, first.id, {"fullname": "First", "visible": "0", "description": "<b>x<script>"}
     )
     assert (edited.fullname, edited.idnumber) == ("First", "one")
     row = session.get(kind.framework, first.id)
     assert (row.visible, row.description) == (0, "<b>x</b>")
 
-    hierarchies.delete_framework(session, context, kind, second.id)
+    hierarchy_frameworks.delete_framework(session, context, kind, second.id)
     with pytest.raises(NotFound):
-        hierarchies.find_framework(session, kind, "two")
-    assert hierarchies.find_framework(session, kind, "one").id == first.id
+        hierarchy_frameworks.find_framework(session, kind, "two")
+    assert hierarchy_frameworks.find_framework(session, kind, "one").id == first.id
     actions = session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()
     assert [action.partition(".")[2] for action in actions] == [
         *("added", "added", "added", "moved", "moved", "edited", "deleted")
@@ -159,9 +171,9 @@ def test_a_framework_is_made_edited_ordered_and_removed(session, context, kind):
 def test_positions_and_organisations_are_apart(session, context):
     Trees(session, context, POSITIONS).add("Boss")
 
-    assert hierarchies.list_items(session, ORGANISATIONS) == []
-    assert hierarchies.list_frameworks(session, ORGANISATIONS) == []
-    assert [item.fullname for item in hierarchies.list_items(session, POSITIONS)] == ["Boss"]
+    assert hierarchy_items.list_items(session, ORGANISATIONS) == []
+    assert hierarchy_frameworks.list_frameworks(session, ORGANISATIONS) == []
+    assert [item.fullname for item in hierarchy_items.list_items(session, POSITIONS)] == ["Boss"]
 
 
 def test_items_are_numbered_as_they_come(trees):
@@ -180,8 +192,8 @@ def test_items_are_numbered_as_they_come(trees):
     ]
     assert (made.path, made.depth) == (f"/{trees.id('A')}/{trees.id('A1')}/{made.id}", 3)
     assert (made.idnumber, made.shortname, made.type, made.fields) == ("ax", "x", None, {})
-    assert hierarchies.find_item(trees.session, trees.kind, "ax") == made
-    assert hierarchies.find_item(trees.session, trees.kind, str(made.id)) == made
+    assert hierarchy_items.find_item(trees.session, trees.kind, "ax") == made
+    assert hierarchy_items.find_item(trees.session, trees.kind, str(made.id)) == made
     trees.assert_sound()
 
 
@@ -248,9 +260,9 @@ def test_no_move_makes_a_circle_or_tears_a_tree_apart(trees):
     with pytest.raises(InvalidInput, match="another framework"):
         trees.add("N", "G", parent="A")
     with pytest.raises(NotFound):
-        hierarchies.move_item(trees.session, trees.context, trees.kind, trees.id("A"), framework=999)
+        hierarchy_items.move_item(trees.session, trees.context, trees.kind, trees.id("A"), framework=999)
     with pytest.raises(NotFound):
-        hierarchies.move_item(trees.session, trees.context, trees.kind, 999)
+        hierarchy_items.move_item(trees.session, trees.context, trees.kind, 999)
     assert trees.shape() == before
 
 
@@ -283,14 +295,14 @@ def test_a_deleted_item_takes_all_below_it_and_jobs_lose_it(session, context, tr
 
 def typed(trees, idnumber="PT", **fields):
     kind = trees.kind
-    made = hierarchies.add_type(
+    made = hierarchy_types.add_type(
         trees.session, trees.context, kind, fullname=f"Type {idnumber}", idnumber=idnumber
     )
     for shortname, datatype in fields.items():
-        hierarchies.add_type_field(
+        hierarchy_types.add_type_field(
             trees.session, trees.context, kind, made.id, shortname=shortname, name="", datatype=datatype
         )
-    return hierarchies.find_type(trees.session, kind, idnumber)
+    return hierarchy_types.find_type(trees.session, kind, idnumber)
 
 
 def test_items_have_the_custom_fields_of_their_type(trees):
@@ -324,7 +336,7 @@ def test_items_have_the_custom_fields_of_their_type(trees):
     }
     assert list(item.fields) == ["pay", "since", "paid", "about", "page"]
 
-    edited = hierarchies.edit_item(
+    edited = hierarchy_items.edit_item(
         trees.session, trees.context, trees.kind, item.id, {}, fields={"pay": "B", "since": "", "page": " "}
     )
     assert edited.fields == {"pay": "B", "paid": "1", "about": "<p>hi</p>"}
@@ -354,9 +366,9 @@ def test_custom_values_that_cannot_be_stored_are_refused(trees, field, text):
     item = trees.add("A", type_id=made.id)
 
     with pytest.raises(InvalidInput) as refused:
-        hierarchies.edit_item(trees.session, trees.context, trees.kind, item.id, {}, fields={field: text})
+        hierarchy_items.edit_item(trees.session, trees.context, trees.kind, item.id, {}, fields={field: text})
     assert refused.value.field == field
-    assert hierarchies.get_item(trees.session, trees.kind, item.id).fields == {}
+    assert hierarchy_items.get_item(trees.session, trees.kind, item.id).fields == {}
 
 
 def test_another_type_drops_the_custom_values(trees):
@@ -364,7 +376,7 @@ def test_another_type_drops_the_custom_values(trees):
     item = trees.add("A", type_id=first.id, fields={"pay": "old"})
 
     def edit(changes, fields=None):
-        return hierarchies.edit_item(
+        return hierarchy_items.edit_item(
             trees.session, trees.context, trees.kind, item.id, changes, fields=fields
         )
 
@@ -386,34 +398,34 @@ def test_a_removed_type_or_field_takes_its_values(trees):
     made = typed(trees, pay="text", grade="text")
     trees.add("A", type_id=made.id, fields={"pay": "x", "grade": "y"})
 
-    hierarchies.delete_type_field(trees.session, trees.context, trees.kind, made.fields[0].id)
-    (item,) = hierarchies.list_items(trees.session, trees.kind)
+    hierarchy_types.delete_type_field(trees.session, trees.context, trees.kind, made.fields[0].id)
+    (item,) = hierarchy_items.list_items(trees.session, trees.kind)
     assert (item.type, item.fields) == ("PT", {"grade": "y"})
 
-    hierarchies.delete_type(trees.session, trees.context, trees.kind, made.id)
-    (item,) = hierarchies.list_items(trees.session, trees.kind)
+    hierarchy_types.delete_type(trees.session, trees.context, trees.kind, made.id)
+    (item,) = hierarchy_items.list_items(trees.session, trees.kind)
     assert (item.type, item.fields) == (None, {})
-    assert hierarchies.list_types(trees.session, trees.kind) == []
+    assert hierarchy_types.list_types(trees.session, trees.kind) == []
     assert count(trees.session, trees.kind.type_field) == count(trees.session, trees.kind.value) == 0
     with pytest.raises(NotFound):
-        hierarchies.delete_type(trees.session, trees.context, trees.kind, made.id)
+        hierarchy_types.delete_type(trees.session, trees.context, trees.kind, made.id)
     with pytest.raises(NotFound):
-        hierarchies.delete_type_field(trees.session, trees.context, trees.kind, made.fields[0].id)
+        hierarchy_types.delete_type_field(trees.session, trees.context, trees.kind, made.fields[0].id)
 
 
 def test_types_and_fields_have_names_of_their_own(trees):
     made = typed(trees, pay="text")
 
     with pytest.raises(Conflict, match="'PT'"):
-        hierarchies.add_type(trees.session, trees.context, trees.kind, fullname="T", idnumber="PT")
+        hierarchy_types.add_type(trees.session, trees.context, trees.kind, fullname="T", idnumber="PT")
     with pytest.raises(InvalidInput, match="idnumber"):
-        hierarchies.add_type(trees.session, trees.context, trees.kind, fullname="T", idnumber=" ")
+        hierarchy_types.add_type(trees.session, trees.context, trees.kind, fullname="T", idnumber=" ")
     with pytest.raises(Conflict, match="'pay'"):
-        hierarchies.add_type_field(
+        hierarchy_types.add_type_field(
             trees.session, trees.context, trees.kind, made.id, shortname="pay", datatype="url"
         )
     with pytest.raises(InvalidInput, match="checkbox, datetime, text, textarea, url"):
-        hierarchies.add_type_field(
+        hierarchy_types.add_type_field(
             trees.session, trees.context, trees.kind, made.id, shortname="x", datatype="file"
         )
 
@@ -436,50 +448,54 @@ def test_what_cannot_be_stored_is_refused(trees, changes, error):
     mine = trees.add("Mine", idnumber="mine")
 
     with pytest.raises(error):
-        hierarchies.edit_item(trees.session, trees.context, trees.kind, mine.id, changes)
+        hierarchy_items.edit_item(trees.session, trees.context, trees.kind, mine.id, changes)
     if "path" not in changes:
         framework = trees.framework("G", idnumber="gg")
         trees.framework("H", idnumber="taken")
         with pytest.raises(error):
-            hierarchies.edit_framework(trees.session, trees.context, trees.kind, framework.id, changes)
+            hierarchy_frameworks.edit_framework(
+                trees.session, trees.context, trees.kind, framework.id, changes
+            )
 
 
 def test_only_positions_are_limited_to_a_time(session, context):
     position = Trees(session, context, POSITIONS).add("A")
     unit = Trees(session, context, ORGANISATIONS).add("A")
 
-    hierarchies.edit_item(
+    hierarchy_items.edit_item(
         session, context, POSITIONS, position.id, {"timevalidfrom": "2024-01-01", "timevalidto": "1800000000"}
     )
     row = session.execute(select(POSITIONS.item.timevalidfrom, POSITIONS.item.timevalidto)).one()
     assert tuple(row) == (1704067200, 1800000000)
-    hierarchies.edit_item(session, context, POSITIONS, position.id, {"timevalidfrom": ""})
+    hierarchy_items.edit_item(session, context, POSITIONS, position.id, {"timevalidfrom": ""})
     assert session.scalar(select(POSITIONS.item.timevalidfrom)) is None
     with pytest.raises(InvalidInput, match="timevalidfrom"):
-        hierarchies.edit_item(session, context, ORGANISATIONS, unit.id, {"timevalidfrom": "1"})
+        hierarchy_items.edit_item(session, context, ORGANISATIONS, unit.id, {"timevalidfrom": "1"})
 
 
 def test_what_came_from_a_server_is_shown_and_changed_by_nobody_else(session, context, trees):
     kind = trees.kind
     trees.add("A")
-    foreign = hierarchies.get_item(session, kind, trees.id("A"))
+    foreign = hierarchy_items.get_item(session, kind, trees.id("A"))
     trees.framework("Mine")
     trees.add("M", "Mine")
     row = server(session)
     came_from(session, row, kind.framework_kind, trees.frameworks["F"], 8)
     came_from(session, row, kind.kind, foreign.id, 9)
 
-    (shown,) = (it for it in hierarchies.list_frameworks(session, kind) if it.fullname == "F")
+    (shown,) = (it for it in hierarchy_frameworks.list_frameworks(session, kind) if it.fullname == "F")
     assert (shown.server, shown.remote_id) == ("5" * 40, 8)
-    assert hierarchies.get_item(session, kind, foreign.id) == replace(foreign, server="5" * 40, remote_id=9)
+    assert hierarchy_items.get_item(session, kind, foreign.id) == replace(
+        foreign, server="5" * 40, remote_id=9
+    )
     framework = trees.frameworks["F"]
     for change in (
-        lambda: hierarchies.edit_framework(session, context, kind, framework, {"fullname": "x"}),
-        lambda: hierarchies.move_framework(session, context, kind, framework, 2),
-        lambda: hierarchies.delete_framework(session, context, kind, framework),
+        lambda: hierarchy_frameworks.edit_framework(session, context, kind, framework, {"fullname": "x"}),
+        lambda: hierarchy_frameworks.move_framework(session, context, kind, framework, 2),
+        lambda: hierarchy_frameworks.delete_framework(session, context, kind, framework),
         lambda: trees.add("N", "F"),
         lambda: trees.add("N", "Mine", parent="A"),
-        lambda: hierarchies.edit_item(session, context, kind, foreign.id, {"fullname": "x"}),
+        lambda: hierarchy_items.edit_item(session, context, kind, foreign.id, {"fullname": "x"}),
         lambda: trees.move("A", framework="Mine"),
         lambda: trees.move("M", framework="F"),
         lambda: trees.move("M", parent="A"),
@@ -487,8 +503,8 @@ def test_what_came_from_a_server_is_shown_and_changed_by_nobody_else(session, co
     ):
         with pytest.raises(Conflict, match="Mother site"):
             change()
-    assert hierarchies.get_item(session, kind, foreign.id).fullname == "A"
-    hierarchies.move_framework(session, context, kind, trees.frameworks["Mine"], 1)
+    assert hierarchy_items.get_item(session, kind, foreign.id).fullname == "A"
+    hierarchy_frameworks.move_framework(session, context, kind, trees.frameworks["Mine"], 1)
 
 
 def test_an_item_that_a_sync_owns_is_left_alone_even_without_a_counterpart(session, context, trees):
@@ -539,14 +555,14 @@ def test_removing_for_a_sync_leaves_nothing_behind(make_sqlite, follows_keys):
             job = jobs.add_job(session, context, key, idnumber="1", position=trees.id("A1x"))
             below = [trees.id(name) for name in ("A1", "A1x")]
 
-            gone = hierarchies.remove_items(session, POSITIONS, [trees.id("A1"), 999])
+            gone = hierarchy_removal.remove_items(session, POSITIONS, [trees.id("A1"), 999])
             assert sorted(gone) == sorted(below)
             assert jobs.get_job(session, job.id).position is None
             assert [name for _, name in trees.shape()] == ["A", "B", "B1"]
 
-            hierarchies.remove_frameworks(session, POSITIONS, [trees.frameworks["F"]])
-            assert [item.fullname for item in hierarchies.list_items(session, POSITIONS)] == ["Z"]
-            assert [it.fullname for it in hierarchies.list_frameworks(session, POSITIONS)] == ["G"]
+            hierarchy_removal.remove_frameworks(session, POSITIONS, [trees.frameworks["F"]])
+            assert [item.fullname for item in hierarchy_items.list_items(session, POSITIONS)] == ["Z"]
+            assert [it.fullname for it in hierarchy_frameworks.list_frameworks(session, POSITIONS)] == ["G"]
             assert count(session, POSITIONS.value) == 1
             assert count(session, POSITIONS.sent_to) == 0
             left = session.execute(select(Counterpart.kind, Counterpart.remote_id)).all()
@@ -561,7 +577,7 @@ def test_as_many_statements_for_a_thousand_items_as_for_few(session, context):
 
     def cost():
         spoken.clear()
-        hierarchies.list_items(session, POSITIONS)
+        hierarchy_items.list_items(session, POSITIONS)
         trees.move("Top")
         return len(spoken)
 

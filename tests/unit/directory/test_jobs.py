@@ -5,7 +5,7 @@ from sqlalchemy import func, select
 from support import sites
 
 from tconnect_pyramid import people
-from tconnect_pyramid.directory import hierarchies, jobs
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items, jobs
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import AuditEntry, Counterpart, Job, Server
@@ -34,8 +34,8 @@ def bo(session, context):
 
 
 def item(session, context, kind, name="Boss", idnumber=""):
-    framework = hierarchies.add_framework(session, context, kind, fullname=f"F of {name}")
-    return hierarchies.add_item(
+    framework = hierarchy_frameworks.add_framework(session, context, kind, fullname=f"F of {name}")
+    return hierarchy_items.add_item(
         session, context, kind, fullname=name, idnumber=idnumber, framework=framework.id
     )
 

@@ -13,7 +13,8 @@ from support.server_site import ORGANISATIONS, POSITIONS, ClientSites, ServerSit
 
 from tconnect_pyramid.directory.audiences import add_audience
 from tconnect_pyramid.directory.courses import add_course
-from tconnect_pyramid.directory.hierarchies import HIERARCHIES, delete_framework
+from tconnect_pyramid.directory.hierarchies import HIERARCHIES
+from tconnect_pyramid.directory.hierarchy_frameworks import delete_framework
 from tconnect_pyramid.errors import Refused
 from tconnect_pyramid.models import FormerMember, Picture, PositionValue
 from tconnect_pyramid.server import lists

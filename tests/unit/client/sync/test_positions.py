@@ -13,8 +13,7 @@ from tconnect_pyramid import people, sqlite
 from tconnect_pyramid.client.runs import approve_run, reject_run
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.database import Database
-from tconnect_pyramid.directory import hierarchies as directory
-from tconnect_pyramid.directory import jobs
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items, hierarchy_types, jobs
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
 from tconnect_pyramid.models import Approval, Counterpart, Run, Server
 from tconnect_pyramid.options import set_option
@@ -83,18 +82,18 @@ class World:
 
     def items(self, server=SERVER):
         with self.client.reading() as session:
-            found = directory.list_items(session, self.hierarchy)
+            found = hierarchy_items.list_items(session, self.hierarchy)
         return {it.remote_id: it for it in found if it.server == server}
 
     def frameworks(self, server=SERVER):
         with self.client.reading() as session:
-            found = directory.list_frameworks(session, self.hierarchy)
+            found = hierarchy_frameworks.list_frameworks(session, self.hierarchy)
         return {it.remote_id: it for it in found if it.server == server}
 
     def order(self):
         """The names of all frameworks in their order."""
         with self.client.reading() as session:
-            return [it.fullname for it in directory.list_frameworks(session, self.hierarchy)]
+            return [it.fullname for it in hierarchy_frameworks.list_frameworks(session, self.hierarchy)]
 
     def tree(self, server=SERVER):
         """Framework and parent of each item."""
@@ -126,10 +125,14 @@ class World:
     def types(self, **fields_by_type):
         """Make types by idnumber, with custom fields: shortname -> datatype."""
         for idnumber, fields in fields_by_type.items():
-            made = self.by_hand(directory.add_type, fullname=idnumber, idnumber=idnumber)
+            made = self.by_hand(hierarchy_types.add_type, fullname=idnumber, idnumber=idnumber)
             for shortname, datatype in fields.items():
                 self.by_hand(
-                    directory.add_type_field, made.id, shortname=shortname, name=shortname, datatype=datatype
+                    hierarchy_types.add_type_field,
+                    made.id,
+                    shortname=shortname,
+                    name=shortname,
+                    datatype=datatype,
                 )
 
     def kept(self):
@@ -299,9 +302,9 @@ def test_a_child_may_be_listed_before_its_parent(world):
 
 def test_frameworks_follow_the_servers_order_and_those_made_here_keep_their_places(world):
     for name in ("Ours 1", "Ours 2"):
-        world.by_hand(directory.add_framework, fullname=name)
+        world.by_hand(hierarchy_frameworks.add_framework, fullname=name)
     world.sync([world.framework(id_) for id_ in (1, 2)], [world.item(1, 1)])
-    world.by_hand(directory.add_framework, fullname="Ours 3")
+    world.by_hand(hierarchy_frameworks.add_framework, fullname="Ours 3")
     assert world.order() == ["Ours 1", "Ours 2", "Framework 1", "Framework 2", "Ours 3"]
 
     report = world.sync(
@@ -479,7 +482,7 @@ def test_what_moved_out_of_a_deleted_subtree_stays(world, tree):
 
 
 def test_one_that_somebody_put_into_a_framework_of_ours_is_fetched_back(world, tree):
-    ours = world.by_hand(directory.add_framework, fullname="Ours")
+    ours = world.by_hand(hierarchy_frameworks.add_framework, fullname="Ours")
     item = world.hierarchy.item
     before = world.tree()
     world.write(update(item).where(item.id == tree[5]).values(framework_id=ours.id))
@@ -523,9 +526,9 @@ def test_a_framework_that_is_not_sent_any_more_goes_with_its_items(world, tree):
 
 def test_items_in_a_synced_framework_that_did_not_come_from_its_server_are_removed(world, tree):
     item = world.hierarchy.item
-    ours = world.by_hand(directory.add_framework, fullname="Ours")
+    ours = world.by_hand(hierarchy_frameworks.add_framework, fullname="Ours")
     for name in ("Stranger", "Below"):
-        world.by_hand(directory.add_item, fullname=name, framework=ours.id)
+        world.by_hand(hierarchy_items.add_item, fullname=name, framework=ours.id)
     rows = world.rows()
     job = world.holder(rows["Below"].id)
     homes = {name: it.framework for name, it in zip(("F1",), (world.items()[1],), strict=True)}
@@ -558,8 +561,8 @@ def test_items_in_a_synced_framework_that_did_not_come_from_its_server_are_remov
 
 
 def test_two_servers_and_what_was_made_here_do_not_touch_each_other(world, tree):
-    ours = world.by_hand(directory.add_framework, fullname="Ours")
-    own = world.by_hand(directory.add_item, fullname="Own", framework=ours.id)
+    ours = world.by_hand(hierarchy_frameworks.add_framework, fullname="Ours")
+    own = world.by_hand(hierarchy_items.add_item, fullname="Own", framework=ours.id)
     other_id = lists.connect(world.client, idnumber=OTHER, url=OTHER_URL)
     second = world.servers.second
     world.send([world.framework(1, fullname="Theirs")], [world.item(1, 1, fullname="T")], second)
@@ -926,8 +929,8 @@ def test_of_frameworks_without_items_one_goes_unasked(world):
 
 
 def test_two_empty_lists_remove_all_of_this_server_once_that_is_approved(world, tree):
-    ours = world.by_hand(directory.add_framework, fullname="Ours")
-    stranger = world.by_hand(directory.add_item, fullname="Stranger", framework=ours.id)
+    ours = world.by_hand(hierarchy_frameworks.add_framework, fullname="Ours")
+    stranger = world.by_hand(hierarchy_items.add_item, fullname="Stranger", framework=ours.id)
     item = world.hierarchy.item
     world.write(update(item).where(item.id == stranger.id).values(framework_id=world.frameworks()[1].id))
     job = world.holder(tree[3])
@@ -1031,8 +1034,8 @@ def test_a_type_that_is_removed_between_plan_and_write_is_no_failure(world):
         ):
             done.append(True)
             with Database(elsewhere).unit() as session:
-                found = directory.find_type(session, world.hierarchy, "T1")
-                directory.delete_type(session, world.client, world.hierarchy, found.id)
+                found = hierarchy_types.find_type(session, world.hierarchy, "T1")
+                hierarchy_types.delete_type(session, world.client, world.hierarchy, found.id)
 
     event.listen(world.client.database.engine, "after_cursor_execute", remove_type)
 
