@@ -557,6 +557,7 @@ def test_frameworks_trees_and_types_are_kept(site, noun):
         "remote_id": None,
         "idnumber": "work",
         "fullname": "Yrken",
+        "description": "",
         "sortorder": 1,
     }
     site(noun, "add-framework", "Other", "--idnumber", "other")
@@ -583,6 +584,7 @@ def test_frameworks_trees_and_types_are_kept(site, noun):
         "idnumber": "boss",
         "fullname": "Chef",
         "shortname": "C",
+        "description": "",
         "path": "/1",
         "depth": 1,
         "sortthread": "01",
@@ -673,6 +675,7 @@ def test_jobs_are_kept(site):
         "idnumber": "j1",
         "fullname": "Köket",
         "shortname": "K",
+        "description": None,
         "position": 1,
         "organisation": 1,
         "startdate": 1717113600,
