@@ -8,7 +8,7 @@ BIN = .venv/bin
 # What pip and the tools that it runs grumble about is shown when it fails.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install axe demo test format format-check lint types migrations docs translations pictures sure clean
+.PHONY: help install axe demo bench test format format-check lint types migrations docs translations pictures sure clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make install     the virtual environment with everything that development needs"
 	@echo "make test        the tests; those that need a service that is not there are skipped"
 	@echo "make axe         axe-core for the tests in a browser; takes npm"
+	@echo "make bench       how fast synchronising is, in ratios; takes minutes"
 	@echo "make sure        everything CI runs: format, lint, types, migrations, tests"
 	@echo "make format      put the code into its layout"
 	@echo "make lint        ruff"
@@ -60,6 +61,11 @@ demo: .venv/installed-to-run
 
 test: install
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# BENCH_ARGS="--database postgresql+psycopg://…" measures on PostgreSQL.
+BENCH_ARGS ?=
+bench: install
+	$(BIN)/python benchmarks/sync.py $(BENCH_ARGS)
 
 format: install
 	$(BIN)/ruff format .

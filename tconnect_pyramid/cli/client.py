@@ -202,10 +202,15 @@ def leave(
 @click.argument("kind", type=click.Choice([*EVERYTHING, ALL]), default=ALL)
 @click.option("--server", "who", metavar="SERVER", help="Only from this server.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and to whom.")
-def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
+@click.option(
+    "--reconcile",
+    is_flag=True,
+    help="Compare every account itself, also of people of whom the server says what it said before.",
+)
+def sync(site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool) -> Answer:
     """Make what came from the servers as they say now; all is the handshake and every kind that is synchronised.
 
-    Without a kind it is all. Status 1 when one failed or was only partly done, 3 when the guard holds one.
+    Who is as they were costs nothing; --reconcile also finds what was changed here by hand, as the daily task does. Without a kind it is all. Status 1 when one failed or was only partly done, 3 when the guard holds one.
     """
     if dry_run and kind == HANDSHAKE:
         raise click.UsageError("A handshake changes nothing but the version in use; it has no --dry-run.")
@@ -218,7 +223,7 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool) -> Answer:
     for server in wanted:
         for each in kinds:
             with working(f"{each} from {server.name}"):
-                report = do_one(context, each, server, origin=ACTOR, dry_run=dry_run)
+                report = do_one(context, each, server, origin=ACTOR, dry_run=dry_run, reconcile=reconcile)
             # Who asks for one kind hears why it is not synchronised; `all` is about the others.
             if report.asked or kind != ALL:
                 reports.append(report)

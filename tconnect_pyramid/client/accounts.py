@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import nh3
-from sqlalchemy import BigInteger, Integer, String
 
-from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, Mapped
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap
 from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.protocol.users import UserRecord
@@ -158,24 +157,18 @@ def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> str | None:
 
     A single value that the database refuses would end the whole run. The reason names no value.
     """
-    for name, value in values.items():
-        where = columns.fields.get(name)
-        if where is None or isinstance(where, Mapped):
-            continue
-        kind = where.type
-        if isinstance(kind, String) and kind.length and isinstance(value, str) and len(value) > kind.length:
+    for name, most in columns.longest.items():
+        value = values.get(name)
+        if isinstance(value, str) and len(value) > most:
             return _(
                 "${field} has ${length} characters, more than the ${limit} that an account here holds",
                 field=name,
                 length=len(value),
-                limit=kind.length,
+                limit=most,
             )
-        if (
-            isinstance(kind, Integer)
-            and not isinstance(kind, BigInteger)
-            and isinstance(value, int)
-            and value > _SMALL_INT
-        ):
+    for name in columns.small_numbers:
+        value = values.get(name)
+        if isinstance(value, int) and value > _SMALL_INT:
             return _("${field} is a larger number than an account here holds", field=name)
     return None
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import String, Table, and_, bindparam, delete, insert, literal, select, update
+from sqlalchemy import String, Table, and_, bindparam, delete, literal, select, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.plan import LONGEST_VALUE, told, visible
-from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.accounts import forget_digests, in_batches
+from tconnect_pyramid.directory.bulk import new_ids, put
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import Counterpart, Job, Organisation, Position
 from tconnect_pyramid.options import Options
@@ -45,6 +46,10 @@ class JobChanges:
     updated: dict[int, dict[str, Any]] = field(default_factory=dict)
     added: dict[int, dict[str, Any]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its values, as `sync.plan.Change` is."""
+        return JobChanges, (self.removed, self.updated, self.added, self.told)
 
     def __bool__(self) -> bool:
         """True when anything changes."""
@@ -120,6 +125,13 @@ class Jobs:
             )
             known.update((remote_id, local_id) for remote_id, local_id in rows)
         return Found(known, places)
+
+    def awaits_places(self, job: JobRecord, found: Found) -> bool:
+        """Whether the job refers to something that is not here, or not yet."""
+        return any(
+            (remote := getattr(job, wire)) is not None and remote not in found.places[column]
+            for wire, column, _ in self.targets
+        )
 
     def changes(
         self, local: Sequence[LocalJob], sent: Sequence[JobRecord], found: Found, now: int
@@ -199,40 +211,41 @@ def _put_in_order(plan: JobChanges, staying: Sequence[LocalJob], sent: Iterable[
         plan.told.append(OTHER_ORDER)
 
 
+_COLUMNS = tuple(column.key for column in _TABLE.columns)
+
+
 def write(session: Session, server_id: int, changes: Mapping[int, JobChanges]) -> None:
     """Store changes, by the keys of accounts."""
-    _remove(session, [job_id for each in changes.values() for job_id in each.removed])
+    _remove(session, [job_id for each in changes.values() for job_id in each.removed], changes)
     _update(session, {job_id: row for each in changes.values() for job_id, row in each.updated.items()})
     new = [
         (remote_id, {**values, "account_key": key})
         for key, each in changes.items()
         for remote_id, values in each.added.items()
     ]
-    for some in in_batches(new):
-        session.execute(insert(_TABLE), [values for _, values in some])
-        # Read back by what is unique: the only way that is a set for every database.
-        rows = session.execute(
-            select(Job.account_key, Job.idnumber, Job.id).where(
-                Job.account_key.in_({values["account_key"] for _, values in some})
-            )
-        )
-        ids = {(key, idnumber): job_id for key, idnumber, job_id in rows}
-        session.execute(
-            insert(Counterpart),
-            [
-                {
-                    "remote_id": remote_id,
-                    "kind": KIND,
-                    "server_id": server_id,
-                    "local_id": ids[values["account_key"], values["idnumber"]],
-                }
-                for remote_id, values in some
-            ],
-        )
+    ids = new_ids(session, _TABLE, len(new))
+    put(
+        session,
+        _TABLE,
+        _COLUMNS,
+        (
+            [values.get(name, job_id if name == "id" else None) for name in _COLUMNS]
+            for job_id, (_, values) in zip(ids, new, strict=True)
+        ),
+    )
+    put(
+        session,
+        cast("Table", Counterpart.__table__),
+        ("remote_id", "kind", "server_id", "local_id"),
+        ((remote_id, KIND, server_id, job_id) for job_id, (remote_id, _) in zip(ids, new, strict=True)),
+    )
 
 
-def _remove(session: Session, ids: Iterable[int]) -> None:
+def _remove(session: Session, ids: Iterable[int], losing: Container[int]) -> None:
     for some in in_batches(ids):
+        owners = session.scalars(select(Job.account_key).where(Job.id.in_(some)))
+        # Who loses a job to somebody else, and is in order as far as their own record says.
+        forget_digests(session, {key for key in owners if key not in losing})
         session.execute(delete(Job).where(Job.id.in_(some)))
         session.execute(delete(Counterpart).where(Counterpart.kind == KIND, Counterpart.local_id.in_(some)))
 

@@ -22,6 +22,7 @@ class Pointer(NamedTuple):
 
     account_key: int
     suspended_by_sync: bool = False
+    digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Linked:
 
     key: int
     suspended_by_sync: bool
+    digest: bytes | None
     values: Mapping[str, Any]
     stored: Mapping[str, Any]
 
@@ -58,11 +60,11 @@ class Linked:
 def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[int, Pointer]:
     """The links of these people, by person."""
     rows = session.execute(
-        select(Link.person_id, Link.account_key, Link.suspended_by_sync).where(
+        select(Link.person_id, Link.account_key, Link.suspended_by_sync, Link.digest).where(
             Link.person_id.in_(people), Link.server_id == server_id
         )
     )
-    return {person: Pointer(key, suspended) for person, key, suspended in rows}
+    return {person: Pointer(key, suspended, digest) for person, key, suspended, digest in rows}
 
 
 def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Pointer]) -> dict[int, Linked]:
@@ -80,6 +82,7 @@ def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Poin
         person: Linked(
             link.account_key,
             link.suspended_by_sync,
+            link.digest,
             rows[link.account_key],
             {name: rows[link.account_key][f"stored_{name}"] for name in shared},
         )

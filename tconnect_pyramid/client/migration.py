@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,13 +106,13 @@ def find_local(
     session: Session,
     context: Context,
     peer: ServerPeer,
-    newcomers: Collection[UserRecord],
-    listed: Iterable[UserRecord] = (),
+    newcomers: Container[int],
+    listed: Iterable[Iterable[UserRecord]],
 ) -> dict[int, Match]:
-    """What `newcomers`, people without an account here, match; who is not in it gets a new account.
+    """What `newcomers`, ids of people without an account here, match; who is not in it gets a new account.
 
-    Nobody is while `client.migrate_accounts` is off. `listed`: all whom the server lists, among whom nobody
-    else may have the same value.
+    Nobody is while `client.migrate_accounts` is off. `listed`: all whom the server lists, the newcomers too, a part
+    at a time; nobody else among them may have the same value.
     """
     options = context.options(session)
     if not options.client_migrate_accounts:
@@ -154,16 +154,20 @@ def _preview(context: Context, server_id: int, name: str, mapping: str) -> Previ
             if row is None:
                 return Preview(name, _("It is not connected any more."))
             peer = server_peer(context.box, row)
-        people = read_people(receive(context, peer, services.GET_USERS))
+        with receive(context, peer, services.GET_USERS) as reply, context.reading() as session:
+            known = _known(session, context, server_id)
+            newcomers = {
+                record.id
+                for records in read_people(reply)
+                for record in records
+                if record.id not in known and not record.deleted
+            }
+            protected = context.options(session).client_protected_accounts
+            found = _find(session, context, peer, newcomers, read_people(reply), mapping, protected)
     except TransactionOpen:
         raise
     except TConnectError as error:
         return Preview(name, error.text)
-    with context.reading() as session:
-        known = _known(session, context, server_id)
-        newcomers = [record for record in people.records if record.id not in known and not record.deleted]
-        protected = context.options(session).client_protected_accounts
-        found = _find(session, context, peer, newcomers, people.records, mapping, protected)
     by_outcome: dict[Outcome, list[Match]] = defaultdict(list)
     for match in found.values():
         by_outcome[match.outcome].append(match)
@@ -192,28 +196,30 @@ def _find(
     session: Session,
     context: Context,
     peer: ServerPeer,
-    newcomers: Collection[UserRecord],
-    listed: Iterable[UserRecord],
+    newcomers: Container[int],
+    listed: Iterable[Iterable[UserRecord]],
     mapping: str,
     protected: Collection[str],
 ) -> dict[int, Match]:
     column = "username" if mapping == "uniqueid" else mapping
     if context.accounts.columns.read(column) is None:
         return {}
-    values = {record.id: value for record in newcomers if (value := _value(mapping, record, peer))}
-    candidates = _candidates(session, context, column, values.values())
+    candidates: dict[str, list[MatchCandidate]] = {}
     sharing: dict[str, set[int]] = defaultdict(set)
-    for record in (*newcomers, *listed):
-        value = "" if record.deleted else _value(mapping, record, peer)
-        if value in candidates:
-            sharing[value].add(record.id)
+    for records in listed:
+        values = {record.id: _value(mapping, record, peer) for record in records if not record.deleted}
+        candidates.update(_candidates(session, context, column, values.values()))
+        for person, value in values.items():
+            if value in candidates:
+                sharing[value].add(person)
     matches = {}
-    for person, value in values.items():
-        accounts = candidates.get(value)
-        if accounts:
-            rivals = sharing[value] - {person}
-            outcome = _outcome(accounts, rivals, protected)
-            matches[person] = Match(person, mapping, outcome, tuple(accounts), tuple(sorted(rivals)))
+    for value, people in sharing.items():
+        accounts = candidates[value]
+        for person in people:
+            if person in newcomers:
+                rivals = people - {person}
+                outcome = _outcome(accounts, rivals, protected)
+                matches[person] = Match(person, mapping, outcome, tuple(accounts), tuple(sorted(rivals)))
     return matches
 
 

@@ -119,7 +119,7 @@ def _arrive(
 ) -> tuple[int, list[int]]:
     """Link somebody who has no account here to a local one or a new one."""
     now = context.clock()
-    match = migration.find_local(session, context, peer, [record]).get(record.id)
+    match = migration.find_local(session, context, peer, [record.id], [[record]]).get(record.id)
     if match is None:
         _refuse_taken_name(session, context, peer, record, owner=None)
         new = _fitting(context, record, rules.new_account(record, peer.idnumber, now))

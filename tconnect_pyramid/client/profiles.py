@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import cast
 
-from sqlalchemy import Table, bindparam, delete, insert, select
+from sqlalchemy import Table, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.plan import told
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.bulk import put
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import ProfileField, ProfileValue
 from tconnect_pyramid.protocol.users import ProfileFieldRecord
@@ -69,21 +70,15 @@ class Fields:
         return [told(self.names[field_id], current.get(field_id), data) for field_id, data in changes.items()]
 
 
-def write(session: Session, changes: Mapping[int, Changes]) -> None:
-    """Store changes, by the keys of accounts."""
+def write(session: Session, changes: Mapping[int, Changes], *, new: Collection[int] = ()) -> None:
+    """Store changes, by the keys of accounts; those of `new` accounts replace nothing."""
     pairs = [(key, field_id, data) for key, each in changes.items() for field_id, data in each.items()]
     table = cast("Table", ProfileValue.__table__)
-    for some in in_batches(pairs):
+    for some in in_batches((key, field_id) for key, field_id, _ in pairs if key not in new):
         session.execute(
             delete(table).where(
                 table.c.account_key == bindparam("key"), table.c.field_id == bindparam("field")
             ),
-            [{"key": key, "field": field_id} for key, field_id, _ in some],
+            [{"key": key, "field": field_id} for key, field_id in some],
         )
-        rows = [
-            {"account_key": key, "field_id": field_id, "data": data}
-            for key, field_id, data in some
-            if data is not None
-        ]
-        if rows:
-            session.execute(insert(table), rows)
+    put(session, table, ("account_key", "field_id", "data"), (pair for pair in pairs if pair[2] is not None))

@@ -59,13 +59,22 @@ def synchronise(
 
 
 def do_one(
-    context: Context, kind: str, server: ServerView, *, origin: str, dry_run: bool = False
+    context: Context,
+    kind: str,
+    server: ServerView,
+    *,
+    origin: str,
+    dry_run: bool = False,
+    reconcile: bool = False,
 ) -> RunReport:
-    """One of `EVERYTHING`. A run that is under way already, and what a handshake fails of, is told by the report."""
+    """One of `EVERYTHING`, see `run_sync`.
+
+    A run that is under way already, and what a handshake fails of, is told by the report.
+    """
     if kind == HANDSHAKE:
         return _handshake(context, server, origin)
     try:
-        return run_sync(context, kind, server.id, origin=origin, dry_run=dry_run)
+        return run_sync(context, kind, server.id, origin=origin, dry_run=dry_run, reconcile=reconcile)
     except SyncBusy as error:
         return RunReport(
             kind, server.idnumber, None, "failed", NOTHING, 0.0, message=error.text, origin=origin

@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from tconnect_pyramid.directory.bulk import new_ids, put
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap
 from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.errors import NotFound
@@ -41,6 +42,7 @@ from tconnect_pyramid.models import (
     FormerMember,
     GroupMember,
     Job,
+    Link,
     Picture,
     ProfileValue,
 )
@@ -54,6 +56,8 @@ T = TypeVar("T")
 LONGEST_KEY = 18
 """Digits of a number that surely fits into 64 bits."""
 
+USE = frozenset({"firstaccess", "lastaccess", "lastlogin", "currentlogin", "lastip"})
+"""Fields that say how an account is used, and no server ever sets."""
 DELETED_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -253,7 +257,16 @@ class Accounts:
 
     def insert(self, session: Session, records: Sequence[Mapping[str, Any]]) -> list[int]:
         """Add accounts; gives their keys in the same order. Each record has a unique `username`."""
-        keys: list[int] = []
+        if self.columns.is_own:
+            keys = [*new_ids(session, self.columns.table, len(records))]
+            fields = STANDARD_FIELDS.items()
+            rows = (
+                [key, *(record.get(name, default) for name, default in fields)]
+                for key, record in zip(keys, records, strict=True)
+            )
+            put(session, self.columns.table, ("id", *STANDARD_FIELDS), rows)
+            return keys
+        keys = []
         for some in in_batches(records):
             session.execute(insert(self.columns.mapped_class), [self.columns.new_row(r) for r in some])
             # Read back by the unique name: the only way that works for every table and database.
@@ -279,6 +292,8 @@ class Accounts:
                 .values({column: bindparam(name) for name, column in mapper_columns.items()})
             )
             session.execute(statement, rows)
+        if any(values.keys() - USE for values in changes.values()):
+            forget_digests(session, changes)
 
     def note_sign_in(self, session: Session, key: int, now: int) -> None:
         """Keep when the account was first and last used; a table without these fields keeps nothing."""
@@ -303,6 +318,7 @@ class Accounts:
         them (protocol 5). A table without `deleted` loses the row.
         """
         keys = list(keys)
+        forget_digests(session, keys)
         if self.columns.keeps("deleted"):
             self._remember_audiences(session, keys)
         else:
@@ -411,6 +427,14 @@ def as_view(row: Mapping[Any, Any]) -> AccountView:
         suspended=bool(row["suspended"]),
         admin=bool(row["admin"]),
     )
+
+
+def forget_digests(session: Session, keys: Iterable[int]) -> None:
+    """Let the next sync look at accounts that something else than a sync has changed, whatever their server says."""
+    for some in in_batches(keys):
+        session.execute(
+            update(Link).where(Link.account_key.in_(some), Link.digest.is_not(None)).values(digest=None)
+        )
 
 
 def in_batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:

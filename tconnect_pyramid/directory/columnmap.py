@@ -6,11 +6,11 @@ travels). A host maps those it has; the others are not kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, SmallInteger, case, inspect
+from sqlalchemy import BigInteger, ColumnElement, Integer, SmallInteger, String, case, inspect
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tconnect_pyramid.errors import ConfigurationProblem
@@ -114,6 +114,17 @@ class ColumnMap:
         self.key_name: str = mapper.get_property_by_column(keys[0]).key
         self.fields = dict(fields)
         self.defaults = dict(defaults or {})
+        types = {field: where.type for field, where in fields.items() if not isinstance(where, Mapped)}
+        self.longest: Mapping[str, int] = {
+            field: kind.length for field, kind in types.items() if isinstance(kind, String) and kind.length
+        }
+        """The fields whose text may have no more than so many characters."""
+        self.small_numbers: Sequence[str] = [
+            field
+            for field, kind in types.items()
+            if isinstance(kind, Integer) and not isinstance(kind, BigInteger)
+        ]
+        """The fields whose number has to fit into 32 bits."""
         self._check_required(name, mapper)
         for field in REQUIRED_FIELDS:
             self.readable(field)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.accounts import forget_digests, in_batches
 from tconnect_pyramid.directory.hierarchies import Hierarchy
 from tconnect_pyramid.directory.hierarchy_trees import with_subtrees
 from tconnect_pyramid.models import Counterpart, Job, SiteValue
@@ -23,6 +23,8 @@ def remove_items(session: Session, hierarchy: Hierarchy, ids: Iterable[int]) -> 
     """
     gone = with_subtrees(session, hierarchy, ids)
     for some in in_batches(gone):
+        # Should an item come back, the jobs that a server has there are to get it again.
+        forget_digests(session, session.scalars(select(Job.account_key).where(hierarchy.held_as.in_(some))))
         session.execute(update(Job).where(hierarchy.held_as.in_(some)).values({hierarchy.held_as: None}))
         session.execute(delete(hierarchy.value).where(hierarchy.value.item_id.in_(some)))
         _remove_counterparts(session, hierarchy.kind, some)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.accounts import forget_digests, in_batches
 from tconnect_pyramid.directory.surroundings import Surroundings, known_members, line
 from tconnect_pyramid.directory.values import checked
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
@@ -160,6 +160,7 @@ def set_value(
     mine = (ProfileValue.account_key == key, ProfileValue.field_id == found.id)
     if data == (session.scalar(select(ProfileValue.data).where(*mine)) or ""):
         return
+    forget_digests(session, [key])
     session.execute(delete(ProfileValue).where(*mine))
     if data:
         session.execute(insert(ProfileValue).values(account_key=key, field_id=found.id, data=data))

@@ -97,6 +97,9 @@ class Link(Base):
     suspended_by_sync: Mapped[bool] = mapped_column(default=False)
     created_by_run: Mapped[int | None] = mapped_column(BigInteger, index=True)
     timecreated: Mapped[Seconds]
+    # What the server said of the person when the account was last put in order, as a digest; None where the
+    # next run has to look, whatever it says.
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary(16))
 
 
 class Collection(Base):

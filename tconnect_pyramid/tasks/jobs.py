@@ -69,6 +69,11 @@ def users(context: Context, servers: Sequence[int] | None = None, origin: str = 
     return _sync(context, "users", servers, origin)
 
 
+def reconcile(context: Context, servers: Sequence[int] | None = None, origin: str = ORIGIN) -> Outcome:
+    """Compare the accounts of people themselves with what each server says, and set right what was changed here."""
+    return _sync(context, "users", servers, origin, reconcile=True)
+
+
 def collections(context: Context, servers: Sequence[int] | None = None, origin: str = ORIGIN) -> Outcome:
     """Bring audiences and courses in step with each server."""
     return _sync(context, "collections", servers, origin)
@@ -106,6 +111,7 @@ JOBS: Mapping[str, Callable[..., Outcome]] = MappingProxyType(
         "organisations": organisations,
         "users": users,
         "collections": collections,
+        "reconcile": reconcile,
         "cleanup": cleanup,
         "sessions": end_timed_out,
         "outbox": deliver,
@@ -114,13 +120,15 @@ JOBS: Mapping[str, Callable[..., Outcome]] = MappingProxyType(
 """By the name of the task in the table."""
 
 
-def _sync(context: Context, kind: str, servers: Sequence[int] | None, origin: str) -> Outcome:
+def _sync(
+    context: Context, kind: str, servers: Sequence[int] | None, origin: str, *, reconcile: bool = False
+) -> Outcome:
     texts = []
     busy = []
     failed = False
     for server in _active_servers(context, servers):
         try:
-            report = run_sync(context, kind, server.id, origin=origin)
+            report = run_sync(context, kind, server.id, origin=origin, reconcile=reconcile)
         except SyncBusy:
             busy.append(server.id)
             texts.append(f"{server.name}: busy")

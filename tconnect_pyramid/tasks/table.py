@@ -87,6 +87,15 @@ TASKS: tuple[TaskInfo, ...] = (
         per_server=True,
     ),
     TaskInfo(
+        "reconcile",
+        "client",
+        "compares people's accounts themselves with what each server says, and sets right what was changed here",
+        stale_after=DAY,
+        hour=2,
+        minute=35,
+        per_server=True,
+    ),
+    TaskInfo(
         "cleanup",
         "both",
         "removes sign-ins that were not finished and what else nobody needs any more, "

@@ -22,6 +22,7 @@ NAMES = [
     "Organisations sync task",
     "Users sync task",
     "User collections sync task",
+    "Users comparison task",
     "General cleanup task",
     "Sign-ins task",
     "Notices task",

@@ -1,8 +1,10 @@
 """The sync engine: what a server lists becomes the same here (protocol 9).
 
-- `receive`: the whole reply, before anything of it is believed
+- `receive`: the whole reply in a file, before anything of it is believed
 - `read`: the reply record by record; a bad one is set aside with its reason
-- `plan`, `plan_hierarchy` (with `arrange`), `plan_users`, `plan_collections`: what is to be done, as data
+- `digest`, `index`: how a run knows, at the cost of a look-up, that a person is in order
+- `plan`, `plan_hierarchy` (with `arrange`), `plan_users` (with `plan_extras`), `plan_collections`: what is to be
+  done, as data
 - `guard`: what must not be done without an administrator's word
 - `apply_hierarchy`, `apply_users`, `apply_collections`: doing it, in one transaction
 - `lease`: one run of a server at a time

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, cast
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import Table, bindparam, delete, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import jobs, memberships, migration, profiles
 from tconnect_pyramid.client.linked import drop_stale_links
 from tconnect_pyramid.client.sync.history import Applied
-from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change
+from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change, LinkState
+from tconnect_pyramid.client.sync.plan_extras import PersonExtras
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.bulk import put
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.peers import ServerPeer
 
 IN_PLACE = frozenset({Action.LINKED, Action.UPDATED, Action.SUSPENDED, Action.UNSUSPENDED, Action.UNDELETED})
+_LINK = cast("Table", Link.__table__)
+_NEW = LinkState(suspended_by_sync=False, digest=None)
 
 
 def apply_users(
@@ -31,102 +35,132 @@ def apply_users(
     Who is suspended or deleted loses their sign-ins, and so does an account that is taken over: whoever
     signed in to it by its password here may be somebody else than the person at the server.
     """
-    notices = drop_stale_links(session, context, peer.id, plan.stale_links)
-    taken = _keys_by_person(plan, Action.LINKED)
-    migration.refuse_if_changed(session, context, taken.values())
-    removed = [change for change in plan.changes if change.action in REMOVALS]
-    notices += sessions.end_of_accounts(session, context, [*_keys(removed), *taken.values()], "sync")
-    _write_in_place(session, context, plan.changes)
-    _delete(session, context, peer, [change for change in removed if change.action is Action.DELETED])
-    _link(session, context, peer, taken, plan.suspended_by_sync, created_by_run=None)
-    created = _create(session, context, peer, plan, run_id)
-    linked_now = {**created, **taken}
-    _keep_flags(session, peer, {p: v for p, v in plan.suspended_by_sync.items() if p not in linked_now})
-    returned = _keys_by_person(plan, Action.UNDELETED)
-    context.accounts.forget_former(session, returned.values())
-    memberships.join_awaited(session, context, peer.id, {**linked_now, **returned})
-    keys = {**linked_now, **returned, **_keys_by_person(plan, Action.UPDATED)}
-    profiles.write(session, {keys[person]: changes for person, changes in plan.fields.items()})
-    jobs.write(session, peer.id, {keys[person]: changes for person, changes in plan.jobs.items()})
-    return Applied(notices, created)
+    work = _Work(session, context, peer, plan, run_id)
+    work.notices += drop_stale_links(session, context, peer.id, plan.stale_links)
+    for changes in plan.changes.batches():
+        work.apply(changes)
+    work.keep_links()
+    return Applied(work.notices, work.created)
+
+
+class _Work:
+    def __init__(
+        self, session: Session, context: Context, peer: ServerPeer, plan: UsersPlan, run_id: int
+    ) -> None:
+        self.session = session
+        self.context = context
+        self.peer = peer
+        self.plan = plan
+        self.run_id = run_id
+        self.notices: list[int] = []
+        self.created: dict[int, int] = {}
+        self.taken: set[int] = set()
+
+    def apply(self, changes: list[Change]) -> None:
+        """Do what a part of the plan says. Each part stands by itself, so that not all need be in memory."""
+        session, context = self.session, self.context
+        taken = _keys_by_person(changes, Action.LINKED)
+        migration.refuse_if_changed(session, context, taken.values())
+        removed = [change for change in changes if change.action in REMOVALS]
+        self.notices += sessions.end_of_accounts(session, context, [*_keys(removed), *taken.values()], "sync")
+        self._write_in_place(changes)
+        self._delete([change for change in removed if change.action is Action.DELETED])
+        self._link(taken, {person: self.plan.links.get(person, _NEW) for person in taken}, by_run=None)
+        self.taken.update(taken)
+        created = self._create([change for change in changes if change.action is Action.CREATED])
+        returned = _keys_by_person(changes, Action.UNDELETED)
+        context.accounts.forget_former(session, returned.values())
+        memberships.join_awaited(session, context, self.peer.id, {**created, **taken, **returned})
+        keys = {**created, **taken, **returned, **_keys_by_person(changes, Action.UPDATED)}
+        extras: dict[int, PersonExtras] = {
+            keys[change.remote_id]: change.extras
+            for change in changes
+            if change.extras is not None and change.remote_id is not None
+        }
+        profiles.write(
+            session,
+            {key: each.fields for key, each in extras.items() if each.fields},
+            new=set(created.values()),
+        )
+        jobs.write(session, self.peer.id, {key: each.jobs for key, each in extras.items() if each.jobs})
+        self.created |= created
+
+    def keep_links(self) -> None:
+        """Let the links say what they are to say, of those who were here before."""
+        rows = (
+            {"person": person, "flag": state.suspended_by_sync, "sum": state.digest}
+            for person, state in self.plan.links.items()
+            if person not in self.taken
+        )
+        statement = (
+            update(_LINK)
+            .where(_LINK.c.person_id == bindparam("person"), _LINK.c.server_id == self.peer.id)
+            .values(suspended_by_sync=bindparam("flag"), digest=bindparam("sum"))
+        )
+        for some in in_batches(rows):
+            self.session.execute(statement, some)
+
+    def _write_in_place(self, changes: Iterable[Change]) -> None:
+        values: dict[int, dict[str, Any]] = defaultdict(dict)
+        for change in changes:
+            if change.action in IN_PLACE and change.account_key is not None:
+                values[change.account_key].update(change.values)
+        self.context.accounts.update(self.session, values)
+
+    def _delete(self, changes: Collection[Change]) -> None:
+        session, accounts = self.session, self.context.accounts
+        keys = _keys(changes)
+        accounts.update(session, {key: {"timemodified": self.context.clock()} for key in keys})
+        accounts.mark_deleted(session, keys)
+        if not accounts.columns.keeps("deleted"):
+            # The rows are gone: a host may give their keys to somebody else.
+            for some in in_batches([change.remote_id for change in changes if change.remote_id]):
+                session.execute(delete(Link).where(Link.person_id.in_(some), Link.server_id == self.peer.id))
+
+    def _create(self, changes: Collection[Change]) -> dict[int, int]:
+        keys = self.context.accounts.insert(self.session, [change.values for change in changes])
+        people = [change.remote_id for change in changes if change.remote_id is not None]
+        created = dict(zip(people, keys, strict=True))
+        states = {change.remote_id: change.link or _NEW for change in changes if change.remote_id is not None}
+        self._link(created, states, by_run=self.run_id)
+        return created
+
+    def _link(self, keys: Mapping[int, int], states: Mapping[int, LinkState], *, by_run: int | None) -> None:
+        now = self.context.clock()
+        put(
+            self.session,
+            _LINK,
+            (
+                "person_id",
+                "server_id",
+                "account_key",
+                "suspended_by_sync",
+                "digest",
+                "created_by_run",
+                "timecreated",
+            ),
+            (
+                (
+                    person,
+                    self.peer.id,
+                    key,
+                    states[person].suspended_by_sync,
+                    states[person].digest,
+                    by_run,
+                    now,
+                )
+                for person, key in keys.items()
+            ),
+        )
 
 
 def _keys(changes: Iterable[Change]) -> list[int]:
     return [change.account_key for change in changes if change.account_key is not None]
 
 
-def _keys_by_person(plan: UsersPlan, action: Action) -> dict[int, int]:
+def _keys_by_person(changes: Iterable[Change], action: Action) -> dict[int, int]:
     return {
         change.remote_id: change.account_key
-        for change in plan.changes
+        for change in changes
         if change.action is action and change.remote_id is not None and change.account_key is not None
     }
-
-
-def _drop_links(session: Session, peer: ServerPeer, people: Iterable[int]) -> None:
-    for some in in_batches(people):
-        session.execute(delete(Link).where(Link.person_id.in_(some), Link.server_id == peer.id))
-
-
-def _write_in_place(session: Session, context: Context, changes: Iterable[Change]) -> None:
-    values: dict[int, dict[str, Any]] = defaultdict(dict)
-    for change in changes:
-        if change.action in IN_PLACE and change.account_key is not None:
-            values[change.account_key].update(change.values)
-    context.accounts.update(session, values)
-
-
-def _delete(session: Session, context: Context, peer: ServerPeer, changes: list[Change]) -> None:
-    keys = _keys(changes)
-    context.accounts.update(session, {key: {"timemodified": context.clock()} for key in keys})
-    context.accounts.mark_deleted(session, keys)
-    if not context.accounts.columns.keeps("deleted"):
-        # The rows are gone: a host may give their keys to somebody else.
-        _drop_links(session, peer, [change.remote_id for change in changes if change.remote_id])
-
-
-def _create(
-    session: Session, context: Context, peer: ServerPeer, plan: UsersPlan, run_id: int
-) -> dict[int, int]:
-    wanted = [change for change in plan.changes if change.action is Action.CREATED]
-    keys = context.accounts.insert(session, [change.values for change in wanted])
-    people = [change.remote_id for change in wanted if change.remote_id is not None]
-    created = dict(zip(people, keys, strict=True))
-    _link(session, context, peer, created, plan.suspended_by_sync, created_by_run=run_id)
-    return created
-
-
-def _link(
-    session: Session,
-    context: Context,
-    peer: ServerPeer,
-    keys: Mapping[int, int],
-    suspended_by_sync: Mapping[int, bool],
-    *,
-    created_by_run: int | None,
-) -> None:
-    for people in in_batches(keys):
-        session.execute(
-            insert(Link),
-            [
-                {
-                    "person_id": person,
-                    "server_id": peer.id,
-                    "account_key": keys[person],
-                    "suspended_by_sync": suspended_by_sync.get(person, False),
-                    "created_by_run": created_by_run,
-                    "timecreated": context.clock(),
-                }
-                for person in people
-            ],
-        )
-
-
-def _keep_flags(session: Session, peer: ServerPeer, flags: Mapping[int, bool]) -> None:
-    for value in (True, False):
-        for some in in_batches([person for person, flag in flags.items() if flag is value]):
-            session.execute(
-                update(Link)
-                .where(Link.person_id.in_(some), Link.server_id == peer.id)
-                .values(suspended_by_sync=value)
-            )

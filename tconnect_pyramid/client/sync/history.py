@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
-from sqlalchemy import insert, update
+from sqlalchemy import Table, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.report import LineView
-from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.bulk import put
 from tconnect_pyramid.models import Run, RunLine
 
 RUNNING = "running"
@@ -69,21 +70,15 @@ def end(
         .where(Run.id == run_id)
         .values(state=state, seconds=seconds, message=str(message), counts=dict(counts or {}))
     )
-    for some in in_batches(lines):
-        session.execute(
-            insert(RunLine),
-            [
-                {
-                    "run_id": run_id,
-                    "action": line.action,
-                    "remote_id": line.remote_id,
-                    "account_key": line.account,
-                    "subject": line.subject,
-                    "detail": line.detail,
-                }
-                for line in some
-            ],
-        )
+    put(
+        session,
+        cast("Table", RunLine.__table__),
+        ("run_id", "action", "remote_id", "account_key", "subject", "detail"),
+        (
+            (run_id, line.action, line.remote_id, line.account, str(line.subject), str(line.detail))
+            for line in lines
+        ),
+    )
 
 
 def replace_held(session: Session, run_id: int, *, kind: str, server_id: int) -> None:

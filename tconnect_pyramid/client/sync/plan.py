@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import weakref
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, NamedTuple
 
 from tconnect_pyramid.client.sync.report import COUNTED, COUNTED_MEMBERS, LineView
 
@@ -47,7 +50,16 @@ class Action(StrEnum):
 
 REMOVALS = frozenset({Action.SUSPENDED, Action.DELETED})
 """What takes something away from people: the guard's concern."""
+WRITTEN = frozenset({Action.CREATED, Action.LINKED, Action.UPDATED, Action.UNDELETED})
+"""What writes the values of somebody who is listed: at most one of these for each person."""
 _DIFFER = frozenset({Action.UPDATED, Action.MOVED})
+
+
+class LinkState(NamedTuple):
+    """What a link is to say besides whose account is which, see `models.Link`."""
+
+    suspended_by_sync: bool
+    digest: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,8 @@ class Change:
     `FRAMEWORK_KINDS`; `remote_id` is None for what did not come from the server. `values` are the new
     values, `before` those of them that are known to be there now. `also` tells what changes besides
     values, a short text each. `is_fault` marks a skipped record that is the server's mistake, or in
-    conflict with something here: the run is then `partial`.
+    conflict with something here: the run is then `partial`. `link` is what the link of a new account, or of one
+    that is taken over, is to say; `extras` what the kind of the run does besides.
     """
 
     action: Action
@@ -71,6 +84,8 @@ class Change:
     reason: str = ""
     is_fault: bool = False
     also: tuple[str, ...] = ()
+    link: LinkState | None = None
+    extras: Any = None
 
     @property
     def detail(self) -> str:
@@ -85,10 +100,104 @@ class Change:
         parts.extend(self.also)
         return "; ".join(parts)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its values: a dataclass's own way looks up the names of all fields for each of them."""
+        return Change, tuple(getattr(self, name) for name in self.__slots__)
+
     def line(self, account_key: int | None = None) -> LineView:
         """The run's line; `account_key` is that of an account which the run has made."""
         key = self.account_key if account_key is None else account_key
         return LineView(str(self.action), self.remote_id, key, self.subject, self.detail)
+
+
+class Changes:
+    """The changes of a plan in their order. They may be more than fit into memory: most then lie in a file.
+
+    `counts` are theirs by action, `faults` the skipped records among them, `removals` those that take something
+    away.
+    """
+
+    AT_ONCE = 1000
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.faults = 0
+        self.removals: list[Change] = []
+        self._last: list[Change] = []
+        self._file: BinaryIO | None = None
+        self._more_values: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._without_digest: set[int] = set()
+
+    def append(self, change: Change) -> None:
+        """Add one."""
+        self.counts[str(change.action)] += 1
+        self.faults += change.is_fault
+        if change.action in REMOVALS:
+            self.removals.append(change)
+        self._last.append(change)
+        if len(self._last) == self.AT_ONCE:
+            if self._file is None:
+                # Without a name, so that it is gone with the process, however that ends.
+                self._file = TemporaryFile()  # noqa: SIM115 - lives as long as the plan
+                weakref.finalize(self, self._file.close)
+            pickle.dump(self._last, self._file, pickle.HIGHEST_PROTOCOL)
+            self._last = []
+
+    def add_values(self, person: int, values: dict[str, Any], before: dict[str, Any]) -> None:
+        """Add values to the change that writes a person's account, wherever it lies."""
+        self._more_values[person] = (values, before)
+
+    def forget_digest(self, person: int) -> None:
+        """Let the new link of a person say that the next run has to look."""
+        self._without_digest.add(person)
+
+    def batches(self) -> Iterator[list[Change]]:
+        """All of them, at most `AT_ONCE` at a time; nothing may be added meanwhile."""
+        if self._file is not None:
+            end = self._file.tell()
+            self._file.seek(0)
+            while self._file.tell() < end:
+                # Our own file, which nobody else can open.
+                yield [*map(self._complete, pickle.load(self._file))]  # noqa: S301
+        if self._last:
+            yield [*map(self._complete, self._last)]
+
+    def __iter__(self) -> Iterator[Change]:
+        """All of them."""
+        for some in self.batches():
+            yield from some
+
+    def __len__(self) -> int:
+        """How many."""
+        return self.counts.total()
+
+    def _complete(self, change: Change) -> Change:
+        person = change.remote_id
+        if person is None or change.action not in WRITTEN:
+            return change
+        if person in self._more_values:
+            values, before = self._more_values[person]
+            change = replace(change, values={**change.values, **values}, before={**change.before, **before})
+        if change.link is not None and person in self._without_digest:
+            change = replace(change, link=change.link._replace(digest=None))
+        return change
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a run with these changes, however many; `created`: keys of new accounts by the person's id."""
+
+    changes: Changes
+    created: Mapping[int, int]
+
+    def __iter__(self) -> Iterator[LineView]:
+        """All of them, in their order."""
+        for change in self.changes:
+            yield change.line(self.created.get(change.remote_id or 0))
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.changes)
 
 
 @dataclass(slots=True)
@@ -99,7 +208,7 @@ class Plan:
     """
 
     kind: str
-    changes: list[Change] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
     unchanged: int = 0
     lists_nobody: bool = False
     note: str = ""
@@ -107,19 +216,18 @@ class Plan:
     @property
     def removals(self) -> list[Change]:
         """The changes that take something away."""
-        return [change for change in self.changes if change.action in REMOVALS]
+        return self.changes.removals
 
     @property
     def faults(self) -> int:
         """How many records were skipped for a mistake or a conflict."""
-        return sum(1 for change in self.changes if change.is_fault)
+        return self.changes.faults
 
     def counts(self) -> dict[str, int]:
         """How many of each action, every name of `COUNTED` included."""
-        counted = Counter(str(change.action) for change in self.changes)
-        counted["unchanged"] = self.unchanged
+        counted = {**self.changes.counts, "unchanged": self.unchanged}
         names = COUNTED + COUNTED_MEMBERS if self.kind == COLLECTIONS else COUNTED
-        return {name: counted[name] for name in names}
+        return {name: counted.get(name, 0) for name in names}
 
 
 def kind_of_line(run_kind: str, subject: str) -> str:
@@ -148,6 +256,8 @@ def members_removed(detail: str) -> int:
 
 def visible(text: str, limit: int = LONGEST_SUBJECT) -> str:
     """A peer's words, fit for a terminal, page or log: printable, on one line, not too long."""
+    if len(text) <= limit and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     shown = "".join(character if character.isprintable() else " " for character in text[: limit * 4])
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -16,28 +18,50 @@ MOST_TOLD = 20
 """How many changes of one person a line of the run tells."""
 
 
-class Extras:
-    """The plan for fields and jobs, by the ids of people; empty where the options say so.
+class PersonExtras(NamedTuple):
+    """What becomes of the custom profile fields and jobs of one person; None: nothing."""
 
-    `read` looks at a batch of people, `plan` then decides about each of them.
+    fields: Changes | None
+    jobs: JobChanges | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided about a person.
+
+    `told` says what changes, `objections` why jobs are left out. `is_final`: the same record would lead to
+    nothing else later, when more of what jobs refer to has come.
     """
 
-    def __init__(
-        self, session: Session, options: Options, server_id: int, now: int, records: Iterable[UserRecord]
-    ) -> None:
-        self.fields: dict[int, Changes] = {}
-        self.jobs: dict[int, JobChanges] = {}
+    extras: PersonExtras | None = None
+    told: tuple[str, ...] = ()
+    objections: tuple[str, ...] = ()
+    is_final: bool = True
+
+
+class Extras:
+    """Decides about fields and jobs; about nothing where the options say so.
+
+    `claim` hears of every listed person in the order of the list, `read` looks at a batch of them, `plan` then
+    decides about each.
+    """
+
+    def __init__(self, session: Session, options: Options, server_id: int, now: int) -> None:
         self._session = session
         self._now = now
         self._fields = Fields(session) if options.client_sync_profile_fields else None
         self._jobs = Jobs(server_id, options) if options.client_sync_jobs else None
         self._owners: dict[int, int] = {}
-        for record in records:
-            for job in record.jobs or ():
-                self._owners.setdefault(job.id, record.id)
         self._values_here: Mapping[int, Mapping[int, str]] = {}
         self._jobs_here: Mapping[int, Sequence[LocalJob]] = {}
         self._found = Found({}, {})
+
+    def claim(self, person: int, jobs: Iterable[int]) -> bool:
+        """Note whose these jobs are: of several people who have one, who is listed first. Whether all are theirs."""
+        if self._jobs is None:
+            return True
+        owners = {self._owners.setdefault(job, person) for job in jobs}
+        return owners <= {person}
 
     def read(self, people: Iterable[tuple[UserRecord, Linked | None]]) -> None:
         """See what these people have; a fixed number of statements."""
@@ -50,42 +74,45 @@ class Extras:
             sent = [job for record, _ in considered for job in self._sent(record) or ()]
             self._found = self._jobs.find(self._session, sent)
 
-    def plan(self, record: UserRecord, account: Linked | None) -> tuple[str, ...]:
-        """Decide about a person; tells what changes. `account` None: it is about to be made."""
+    def plan(self, record: UserRecord, account: Linked | None) -> Decided:
+        """Decide about a person. `account` None: it is about to be made."""
         told: list[str] = []
+        fields: Changes | None = None
         if self._fields is not None and record.profile_fields is not None:
             current = {} if account is None else self._values_here.get(account.key, {})
-            changes = self._fields.changes(current, record.profile_fields)
-            if changes:
-                self.fields[record.id] = changes
-                told += self._fields.told(current, changes)
-        sent = self._sent(record)
-        if self._jobs is not None and sent is not None:
+            fields = self._fields.changes(current, record.profile_fields)
+            told += self._fields.told(current, fields) if account is not None else ()
+        jobs: JobChanges | None = None
+        if self._jobs is not None and (sent := self._sent(record)) is not None:
             local = () if account is None else self._jobs_here.get(account.key, ())
-            job_changes = self._jobs.changes(local, sent, self._found, self._now)
-            if job_changes:
-                self.jobs[record.id] = job_changes
-                told += job_changes.told
+            jobs = self._jobs.changes(local, sent, self._found, self._now)
+            told += jobs.told
         if len(told) > MOST_TOLD:
             told[MOST_TOLD:] = [f"and {len(told) - MOST_TOLD} more changes"]
-        return tuple(told)
+        objections = self._objections(record)
+        return Decided(
+            PersonExtras(fields or None, jobs or None) if fields or jobs else None,
+            tuple(told),
+            objections,
+            not objections and not self._awaits_places(record),
+        )
 
-    def changes(self, person_id: int) -> bool:
-        """Whether anything was planned for a person."""
-        return person_id in self.fields or person_id in self.jobs
-
-    def objections(self, record: UserRecord) -> list[str]:
-        """Why jobs of a person are left out, one reason each."""
+    def _objections(self, record: UserRecord) -> tuple[str, ...]:
         if self._jobs is None:
-            return []
-        return [
+            return ()
+        return tuple(
             f"job {job.id} is listed for the person {self._owners[job.id]} too; it was left out here"
             for job in record.jobs or ()
             if self._owners[job.id] != record.id
-        ]
+        )
+
+    def _awaits_places(self, record: UserRecord) -> bool:
+        if self._jobs is None:
+            return False
+        return any(self._jobs.awaits_places(job, self._found) for job in self._sent(record) or ())
 
     def _sent(self, record: UserRecord) -> list[JobRecord] | None:
         """The jobs sent for a person, without those that are somebody's who is listed before."""
-        if record.jobs is None:
+        if self._jobs is None or record.jobs is None:
             return None
         return [job for job in record.jobs if self._owners[job.id] == record.id]

@@ -114,7 +114,7 @@ class HierarchyPlan(Plan):
     def counts(self) -> dict[str, int]:
         """Moved items count as updated, and once more as moved."""
         counts = Plan.counts(self)
-        moved = sum(1 for change in self.changes if change.action is Action.MOVED)
+        moved = self.changes.counts[Action.MOVED]
         return counts | {Action.UPDATED: counts[Action.UPDATED] + moved} | dict.fromkeys(COUNTED_MOVES, moved)
 
 

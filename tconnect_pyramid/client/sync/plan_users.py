@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client import idnumbers, migration
 from tconnect_pyramid.client.idnumbers import Claim
-from tconnect_pyramid.client.jobs import JobChanges
 from tconnect_pyramid.client.linked import Linked, Pointer, read_accounts, read_links
 from tconnect_pyramid.client.migration import Match, Outcome
-from tconnect_pyramid.client.profiles import Changes
-from tconnect_pyramid.client.sync.plan import USERS, Action, Change, Plan, visible
-from tconnect_pyramid.client.sync.plan_extras import Extras
-from tconnect_pyramid.client.sync.read import People
+from tconnect_pyramid.client.sync.digest import Digests
+from tconnect_pyramid.client.sync.index import LinkIndex
+from tconnect_pyramid.client.sync.plan import USERS, Action, Change, LinkState, Plan, visible
+from tconnect_pyramid.client.sync.plan_extras import Extras, PersonExtras
+from tconnect_pyramid.client.sync.read import TWICE, is_guest, read_people
+from tconnect_pyramid.client.sync.receive import Reply
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.models import Link
+from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.peers import ServerPeer
-from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.protocol.users import UserRecord, read_user
+from tconnect_pyramid.protocol.values import canonical_int
 from tconnect_pyramid.texts import text as _
 
 SUSPEND = "suspend"
@@ -31,100 +32,199 @@ DELETE = "delete"
 """Values of `client.removed_person`; the third one is `keep`."""
 
 MISSING = "not in the server's list any more"
+TOGETHER = 1000
+"""People whose accounts are looked at together, by a fixed number of statements."""
 
 
 @dataclass(slots=True)
 class UsersPlan(Plan):
-    """Changes to accounts, and the silent ones to links, all by the ids of people.
+    """Changes to accounts, and the silent ones to links, by the ids of people.
 
-    `stale_links` point to accounts whose row is gone. `suspended_by_sync` is what links must say
-    from now on. `fields` and `jobs` are what becomes of custom profile fields and job assignments.
+    `stale_links` point to accounts whose row is gone. `links` is what links that are there, or of accounts that
+    are taken over, must say from now on.
     """
 
     stale_links: list[int] = field(default_factory=list)
-    suspended_by_sync: dict[int, bool] = field(default_factory=dict)
-    fields: Mapping[int, Changes] = field(default_factory=dict)
-    jobs: Mapping[int, JobChanges] = field(default_factory=dict)
+    links: dict[int, LinkState] = field(default_factory=dict)
 
 
-def plan_users(session: Session, context: Context, peer: ServerPeer, people: People) -> UsersPlan:
-    """What the list asks for; a fixed number of statements for each batch of people. Writes nothing."""
-    planner = _Planner(session, context, peer, people)
-    for records in in_batches(people.records):
-        planner.decide(records)
-    planner.decide_newcomers(people.records)
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Somebody in the list whose account has to be looked at, and the digest of what is said of them."""
+
+    record: UserRecord
+    digest: bytes
+
+
+def plan_users(
+    session: Session, context: Context, peer: ServerPeer, reply: Reply, *, reconcile: bool
+) -> UsersPlan:
+    """What the list asks for; a fixed number of statements for each batch of people who have changed. Writes nothing.
+
+    Who is as they were when their account was last put in order costs a digest and a look-up, and is taken to
+    be in order; with `reconcile` every account is compared itself. Raises as `Reply.users` does.
+    """
+    planner = _Planner(session, context, peer, reply, reconcile=reconcile)
+    planner.decide_listed()
     planner.decide_missing()
     planner.give_idnumbers()
     return planner.finished()
 
 
 class _Planner:
-    def __init__(self, session: Session, context: Context, peer: ServerPeer, people: People) -> None:
-        options = context.options(session)
+    def __init__(
+        self, session: Session, context: Context, peer: ServerPeer, reply: Reply, *, reconcile: bool
+    ) -> None:
+        self.options = context.options(session)
         self.session = session
         self.context = context
         self.accounts = context.accounts
-        self.mode = options.client_removed_person
-        self.protected = frozenset(options.client_protected_accounts)
+        self.reply = reply
+        self.reconcile = reconcile
+        self.mode = self.options.client_removed_person
+        self.protected = frozenset(self.options.client_protected_accounts)
         # A number that cannot be read here cannot be told to be somebody else's either.
         self.gives_idnumbers = (
-            options.client_sync_idnumber and self.accounts.columns.read("idnumber") is not None
+            self.options.client_sync_idnumber and self.accounts.columns.read("idnumber") is not None
         )
         self.peer = peer
         self.now = context.clock()
-        self.listed = people.listed()
-        self.anybody_may_be_listed = people.has_nameless
-        self.extras = Extras(session, options, peer.id, self.now, people.records)
-        self.plan = UsersPlan(kind=USERS, lists_nobody=people.lists_nobody)
-        self.newcomers: list[UserRecord] = []
-        self.claims: dict[int, tuple[Claim, UserRecord, Linked | None]] = {}
+        self.index = LinkIndex(session, context.accounts, peer.id)
+        self.digests = Digests(session, context, self.options, peer)
+        self.extras = Extras(session, self.options, peer.id, self.now)
+        self.plan = UsersPlan(kind=USERS)
+        # Who is listed without an account here, the bad records and the guest too.
+        self.others: set[int] = set()
+        self.lists_anybody = False
+        self.has_nameless = False
+        self.waiting: dict[int, bytes] = {}
+        self.claims: dict[int, tuple[Claim, str, LinkState]] = {}
         self.leaving: set[int] = set()
-        # Who was looked at, for whom anything was planned, and where in the plan their values are.
+        # How many were looked at, for whom anything was planned, and whose values are written.
         self.looked_at = 0
         self.touched: set[int] = set()
-        self.written: dict[int, int] = {}
-        for fault in people.faults:
-            self._add_skip(fault.remote_id, None, "", fault.reason, is_fault=True)
+        self.written: set[int] = set()
+        # Of the one who is being decided about: what their link will say, and whether they are in order then.
+        self.flag = False
+        self.is_final = True
 
     # --- who is listed ---------------------------------------------------------------------------
 
-    def decide(self, records: Sequence[UserRecord]) -> None:
-        """Decide about those who have an account here; the others become `newcomers`."""
-        links = read_links(self.session, self.peer.id, [record.id for record in records])
+    def decide_listed(self) -> None:
+        """Decide about everybody in the list."""
+        changed: list[Listed] = []
+        for raws in self.reply.users():
+            changed += self._changed(raws)
+            if len(changed) >= TOGETHER:
+                self._decide(changed)
+                changed = []
+        self._decide(changed)
+        self._decide_waiting()
+
+    def _changed(self, raws: Iterable[object]) -> Iterator[Listed]:
+        """Those of the records that have to be looked at; the others are counted, and the bad ones skipped."""
+        index, digest_of, reconcile = self.index, self.digests.of, self.reconcile
+        for raw in raws:
+            person = canonical_int(raw.get("id")) if isinstance(raw, dict) else None
+            if not isinstance(raw, dict) or not person:
+                self._read(raw)
+                continue
+            place = index.find(person)
+            if place is None:
+                is_first = person not in self.others
+                self.others.add(person)
+            else:
+                is_first = index.note_listed(place)
+            if not is_first:
+                self._add_skip(person, None, "", TWICE, is_fault=True)
+                continue
+            digest = digest_of(raw)
+            if (
+                place is not None
+                and not reconcile
+                and digest == index.digest(place)
+                # Somebody else who is listed before has one of the jobs now.
+                and self.extras.claim(person, [int(job["id"]) for job in raw.get("jobs") or ()])
+            ):
+                self.lists_anybody = True
+                self.plan.unchanged += 1
+                continue
+            record = self._read(raw)
+            if record is None:
+                continue
+            self.extras.claim(person, [job.id for job in record.jobs or ()])
+            if not is_guest(record):
+                self.lists_anybody = True
+                self.looked_at += 1
+                yield Listed(record, digest)
+
+    def _read(self, raw: object) -> UserRecord | None:
+        try:
+            return read_user(raw)
+        except BadRecord as error:
+            self.lists_anybody = True
+            if error.remote_id is None:
+                self.has_nameless = True
+            self._add_skip(error.remote_id, None, "", error.reason, is_fault=True)
+            return None
+
+    def _decide(self, listed: Sequence[Listed]) -> None:
+        """Decide about people; who has no account here takes over a local one or gets a new one, maybe later."""
+        links = read_links(self.session, self.peer.id, [each.record.id for each in listed])
         linked = read_accounts(self.session, self.accounts, links)
         self.plan.stale_links.extend(person for person in links if person not in linked)
-        known = [(record, linked[record.id]) for record in records if record.id in linked]
-        owners = self._owners(record for record, account in known if account.is_deleted)
-        self.extras.read(known)
-        for record, account in known:
-            self._decide_one(record, account, owners)
-        self.newcomers += [record for record in records if record.id not in linked and not record.deleted]
-        self.looked_at += len(records)
+        known = [(each, linked[each.record.id]) for each in listed if each.record.id in linked]
+        owners = self._owners(each.record for each, account in known if account.is_deleted)
+        self.extras.read((each.record, account) for each, account in known)
+        for each, account in known:
+            self._decide_one(each, account, owners)
+        newcomers = [each for each in listed if each.record.id not in linked and not each.record.deleted]
+        if self.options.client_migrate_accounts:
+            # What they match can also be what somebody matches who is listed later.
+            self.waiting.update((each.record.id, each.digest) for each in newcomers)
+        else:
+            self._decide_newcomers(newcomers, {})
 
-    def decide_newcomers(self, listed: Iterable[UserRecord]) -> None:
+    def _decide_waiting(self) -> None:
+        """Decide about the newcomers who may take over a local account, now that everybody was seen."""
+        if not self.waiting:
+            return
+        matches = migration.find_local(
+            self.session, self.context, self.peer, self.waiting, read_people(self.reply)
+        )
+        again = (
+            Listed(record, self.waiting.pop(record.id))
+            for records in read_people(self.reply)
+            for record in records
+            if record.id in self.waiting
+        )
+        for some in in_batches(again, TOGETHER):
+            self._decide_newcomers(some, matches)
+
+    def _decide_newcomers(self, newcomers: Sequence[Listed], matches: Mapping[int, Match]) -> None:
         """Let each newcomer take over a local account, or make one (protocol 9, migration)."""
-        matches = migration.find_local(self.session, self.context, self.peer, self.newcomers, listed)
-        found = {
-            person: Pointer(match.accounts[0].key)
-            for person, match in matches.items()
-            if match.outcome is Outcome.FOUND
+        pointers = {
+            each.record.id: Pointer(match.accounts[0].key)
+            for each in newcomers
+            if (match := matches.get(each.record.id)) is not None and match.outcome is Outcome.FOUND
         }
-        for records in in_batches(self.newcomers):
-            pointers = {record.id: found[record.id] for record in records if record.id in found}
-            local = read_accounts(self.session, self.accounts, pointers)
-            owners = self._owners(record for record in records if record.id not in matches)
-            self.extras.read((record, local.get(record.id)) for record in records)
-            for record in records:
-                match = matches.get(record.id)
-                if match is None:
-                    self._create(record, owners)
-                elif match.outcome is not Outcome.FOUND:
-                    is_fault = match.outcome is not Outcome.PROTECTED
-                    self._skip(record.id, None, _name(record), match.reason, is_fault=is_fault)
-                elif record.id in local:
-                    self._take_over(record, local[record.id], match)
+        local = read_accounts(self.session, self.accounts, pointers)
+        owners = self._owners(each.record for each in newcomers if each.record.id not in matches)
+        self.extras.read((each.record, local.get(each.record.id)) for each in newcomers)
+        for each in newcomers:
+            person = each.record.id
+            match = matches.get(person)
+            if match is None:
+                self._create(each, owners)
+            elif match.outcome is not Outcome.FOUND:
+                is_fault = match.outcome is not Outcome.PROTECTED
+                self._skip(person, None, _name(each.record), match.reason, is_fault=is_fault)
+            elif person in local:
+                self._take_over(each, local[person], match)
 
-    def _decide_one(self, record: UserRecord, account: Linked, owners: Mapping[str, int]) -> None:
+    def _decide_one(self, each: Listed, account: Linked, owners: Mapping[str, int]) -> None:
+        record = each.record
+        self._begin(account)
         if record.deleted:
             if not account.is_deleted:
                 self._remove(Action.DELETED, record.id, account, "deleted on the server")
@@ -133,28 +233,34 @@ class _Planner:
         else:
             self._update(record, account)
             self._follow_suspended_flag(record, account)
+        self._keep(record.id, account, each.digest)
 
-    def _create(self, record: UserRecord, owners: Mapping[str, int]) -> None:
+    def _create(self, each: Listed, owners: Mapping[str, int]) -> None:
+        record = each.record
+        self._begin(None)
         values = rules.new_account(record, self.peer.idnumber, self.now)
         if self._is_usable(record, values, owners, account=None):
-            self.plan.suspended_by_sync[record.id] = record.suspended
-            self._plan_extras(record, None)
-            self._write(Action.CREATED, record, None, values)
+            extras, _ = self._plan_extras(record, None)
+            link = LinkState(record.suspended, each.digest if self.is_final else None)
+            self._write(Action.CREATED, record, None, values, extras=extras, link=link)
 
-    def _take_over(self, record: UserRecord, account: Linked, match: Match) -> None:
+    def _take_over(self, each: Listed, account: Linked, match: Match) -> None:
+        record = each.record
+        self._begin(account)
         values = {**rules.synced_values(record), "timemodified": self.now}
         if self._is_usable(record, values, {}, account):
-            also = self._plan_extras(record, account)
-            self._write(Action.LINKED, record, account, values, reason=match.reason, also=also)
+            extras, also = self._plan_extras(record, account)
+            self._write(Action.LINKED, record, account, values, reason=match.reason, also=also, extras=extras)
             self._follow_suspended_flag(record, account)
+            self._keep(record.id, account, each.digest)
 
     def _undelete(self, record: UserRecord, account: Linked, owners: Mapping[str, int]) -> None:
         by_hand = account.is_suspended_by_hand
         values = rules.revived_account(record, self.peer.idnumber, self.now, stays_suspended=by_hand)
         if self._is_usable(record, values, owners, account):
-            self._keep_flag(record.id, account, record.suspended and not by_hand)
-            self._plan_extras(record, account)
-            self._write(Action.UNDELETED, record, account, values)
+            self.flag = record.suspended and not by_hand
+            extras, _ = self._plan_extras(record, account)
+            self._write(Action.UNDELETED, record, account, values, extras=extras)
 
     def _update(self, record: UserRecord, account: Linked) -> None:
         changed = rules.differences(
@@ -162,21 +268,21 @@ class _Planner:
         )
         if not self._is_usable(record, changed, {}, account):
             return
-        also = self._plan_extras(record, account)
-        if changed or self.extras.changes(record.id):
+        extras, also = self._plan_extras(record, account)
+        if changed or extras:
             values = {**changed, "timemodified": self.now} if changed else {}
-            self._write(Action.UPDATED, record, account, values, also=also)
+            self._write(Action.UPDATED, record, account, values, also=also, extras=extras)
 
     def _follow_suspended_flag(self, record: UserRecord, account: Linked) -> None:
         if account.suspended_by_sync and not account.is_suspended:
             # Lifted by hand. Kept, it would let a sync lift a later suspension by hand.
-            self._keep_flag(record.id, account, value=False)
+            self.flag = False
         if self.mode != SUSPEND:
             return
         if record.suspended and not account.is_suspended:
             self._remove(Action.SUSPENDED, record.id, account, "suspended on the server")
         elif account.is_suspended and account.suspended_by_sync and not record.suspended:
-            self._keep_flag(record.id, account, value=False)
+            self.flag = False
             self._add(
                 Change(
                     Action.UNSUSPENDED,
@@ -189,10 +295,14 @@ class _Planner:
                 )
             )
 
-    def _plan_extras(self, record: UserRecord, account: Linked | None) -> tuple[str, ...]:
-        for reason in self.extras.objections(record):
+    def _plan_extras(
+        self, record: UserRecord, account: Linked | None
+    ) -> tuple[PersonExtras | None, tuple[str, ...]]:
+        decided = self.extras.plan(record, account)
+        for reason in decided.objections:
             self._skip(record.id, None if account is None else account.key, _name(record), reason)
-        return self.extras.plan(record, account)
+        self.is_final = self.is_final and decided.is_final
+        return decided.extras, decided.told
 
     def _owners(self, records: Iterable[UserRecord]) -> dict[str, int]:
         """Who has the user names that these people are about to get."""
@@ -219,69 +329,89 @@ class _Planner:
             return False
         if self.gives_idnumbers:
             current = "" if account is None else str(account.values["idnumber"] or "")
-            self.claims[record.id] = (Claim(record.id, key, current, idnumber), record, account)
+            if current != idnumber:
+                claim = Claim(record.id, key, current, idnumber)
+                self.claims[record.id] = (claim, _name(record), _state(account))
         return True
 
     # --- who is not ------------------------------------------------------------------------------
 
     def decide_missing(self) -> None:
         """Decide about those who have an account here and are not listed."""
-        links = {
-            person: Pointer(key, suspended)
-            for person, key, suspended in self.session.execute(
-                select(Link.person_id, Link.account_key, Link.suspended_by_sync)
-                .where(Link.server_id == self.peer.id)
-                .order_by(Link.person_id)
-            )
-            if person not in self.listed
-        }
-        for some in in_batches(links):
-            missing = read_accounts(self.session, self.accounts, {person: links[person] for person in some})
-            self.plan.stale_links.extend(person for person in some if person not in missing)
-            for person, account in missing.items():
+        missing = (
+            person
+            for person, digest in self.index.missing()
+            if self.reconcile or self.has_nameless or digest != self.digests.gone
+        )
+        for some in in_batches(missing, TOGETHER):
+            links = read_links(self.session, self.peer.id, some)
+            accounts = read_accounts(self.session, self.accounts, links)
+            self.plan.stale_links.extend(person for person in links if person not in accounts)
+            for person, account in accounts.items():
                 if not account.is_deleted:
                     self._decide_missing_one(person, account)
 
     def _decide_missing_one(self, person: int, account: Linked) -> None:
+        self._begin(account)
         self.looked_at += 1
-        if self.anybody_may_be_listed:
+        if self.has_nameless:
             self.plan.note = _(
                 "A record of the list has no usable id, so it cannot be told who is missing; "
                 "nobody was treated as such."
             )
-        elif self.mode == DELETE:
+            return
+        if self.mode == DELETE:
             self._remove(Action.DELETED, person, account, MISSING)
         elif self.mode == SUSPEND and not account.is_suspended:
             self._remove(Action.SUSPENDED, person, account, MISSING)
+        self._keep(person, account, self.digests.gone)
 
     # --- when everybody was looked at --------------------------------------------------------------
 
     def give_idnumbers(self) -> None:
         """Add ID numbers to what is written: only now is it known who gives up theirs."""
         claims = [claim for claim, _, _ in self.claims.values()]
-        holders = self.accounts.matching(
-            self.session, "idnumber", {claim.wanted for claim in claims if claim.wanted != claim.current}
-        )
+        holders = self.accounts.matching(self.session, "idnumber", {claim.wanted for claim in claims})
         keys = {number: [account.key for account in accounts] for number, accounts in holders.items()}
-        for person, number in idnumbers.assign(claims, keys, self.leaving).items():
-            claim, record, account = self.claims[person]
-            values, before = {"idnumber": number, "timemodified": self.now}, {"idnumber": claim.current}
+        given = idnumbers.assign(claims, keys, self.leaving)
+        for person, (claim, name, _before) in self.claims.items():
+            if person not in given:
+                self._look_again(person)
+                continue
             if person not in self.written:
-                self._write(Action.UPDATED, record, account, {})
-            place = self.written[person]
-            change = self.plan.changes[place]
-            self.plan.changes[place] = replace(
-                change, values={**change.values, **values}, before={**change.before, **before}
-            )
+                self._add(Change(Action.UPDATED, USERS, person, claim.key, name))
+            values = {"idnumber": given[person], "timemodified": self.now}
+            self.plan.changes.add_values(person, values, {"idnumber": claim.current})
+
+    def _look_again(self, person: int) -> None:
+        """Who did not get their ID number is looked at by the next run too: it may be free by then."""
+        claim, _, before = self.claims[person]
+        if claim.key is None:
+            self.plan.changes.forget_digest(person)
+            return
+        planned = self.plan.links.pop(person, before)
+        state = LinkState(planned.suspended_by_sync, None)
+        if person in self.touched or state != before:
+            self.plan.links[person] = state
 
     def finished(self) -> UsersPlan:
         """The plan, with what it leaves as it is."""
-        self.plan.fields = self.extras.fields
-        self.plan.jobs = self.extras.jobs
-        self.plan.unchanged = self.looked_at - len(self.touched)
+        self.plan.unchanged += self.looked_at - len(self.touched)
+        self.plan.lists_nobody = not self.lists_anybody
         return self.plan
 
     # --- inside ----------------------------------------------------------------------------------
+
+    def _begin(self, account: Linked | None) -> None:
+        """Begin to decide about a person; who has no account here yet is none whom a sync has suspended."""
+        self.flag = account is not None and account.suspended_by_sync
+        self.is_final = True
+
+    def _keep(self, person: int, account: Linked, digest: bytes) -> None:
+        """Note what the person's link is to say, unless it does and the account stays as it is."""
+        state = LinkState(self.flag, digest if self.is_final else None)
+        if person in self.touched or state != _state(account):
+            self.plan.links[person] = state
 
     def _remove(self, action: Action, person: int, account: Linked, reason: str) -> None:
         name = visible(account.name)
@@ -291,17 +421,11 @@ class _Planner:
             return
         values: dict[str, Any] = {}
         if action is Action.SUSPENDED:
-            self._keep_flag(person, account, value=True)
+            self.flag = True
             values = {"suspended": 1, "timemodified": self.now}
         else:
             self.leaving.add(account.key)
         self._add(Change(action, USERS, person, account.key, name, values, reason=reason))
-
-    def _keep_flag(self, person: int, account: Linked, value: bool) -> None:
-        if value != account.suspended_by_sync:
-            self.plan.suspended_by_sync[person] = value
-        else:
-            self.plan.suspended_by_sync.pop(person, None)
 
     def _write(
         self,
@@ -312,12 +436,27 @@ class _Planner:
         *,
         reason: str = "",
         also: tuple[str, ...] = (),
+        extras: PersonExtras | None = None,
+        link: LinkState | None = None,
     ) -> None:
         key = None if account is None else account.key
         before = {} if account is None else {name: account.values[name] for name in values}
-        self.written[record.id] = len(self.plan.changes)
+        self.written.add(record.id)
         self._add(
-            Change(action, USERS, record.id, key, _name(record), values, before, reason=reason, also=also)
+            Change(
+                action,
+                USERS,
+                record.id,
+                key,
+                _name(record),
+                values,
+                before,
+                reason,
+                False,
+                also,
+                link,
+                extras,
+            )
         )
 
     def _add(self, change: Change) -> None:
@@ -328,6 +467,7 @@ class _Planner:
     def _skip(
         self, person: int, key: int | None, subject: str, reason: str, *, is_fault: bool = True
     ) -> None:
+        self.is_final = False
         self.touched.add(person)
         self._add_skip(person, key, subject, reason, is_fault=is_fault)
 
@@ -337,6 +477,10 @@ class _Planner:
         self.plan.changes.append(
             Change(Action.SKIPPED, USERS, person, key, subject, reason=reason, is_fault=is_fault)
         )
+
+
+def _state(account: Linked | None) -> LinkState:
+    return LinkState(False, None) if account is None else LinkState(account.suspended_by_sync, account.digest)
 
 
 def _name(record: UserRecord) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from tconnect_pyramid.client.accounts import GUEST
 from tconnect_pyramid.client.sync.plan import FRAMEWORK_KINDS, ITEM_KINDS, POSITIONS
+from tconnect_pyramid.client.sync.receive import Reply
 from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.protocol.collections import CollectionRecord, read_collection, read_collections
 from tconnect_pyramid.protocol.hierarchies import (
@@ -19,7 +20,7 @@ from tconnect_pyramid.protocol.hierarchies import (
     read_hierarchy,
     read_item,
 )
-from tconnect_pyramid.protocol.users import UserRecord, read_user, read_users
+from tconnect_pyramid.protocol.users import UserRecord, read_user
 
 R = TypeVar("R", FrameworkRecord, ItemRecord)
 
@@ -33,32 +34,6 @@ class Fault:
     kind: str
     remote_id: int | None
     reason: str
-
-
-@dataclass(slots=True)
-class People:
-    """A list of people. `guests` are ids of those who are never synchronised."""
-
-    records: list[UserRecord] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    guests: list[int] = field(default_factory=list)
-
-    @property
-    def lists_nobody(self) -> bool:
-        """True for a list that would make everybody missing."""
-        return not self.records and not self.faults
-
-    def listed(self) -> set[int]:
-        """The ids of all who are listed, however bad their record: none of them is missing."""
-        ids = {record.id for record in self.records}
-        ids.update(self.guests)
-        ids.update(fault.remote_id for fault in self.faults if fault.remote_id is not None)
-        return ids
-
-    @property
-    def has_nameless(self) -> bool:
-        """True when a record has no usable id: it may be anybody's, so nobody is surely missing."""
-        return any(fault.remote_id is None for fault in self.faults)
 
 
 @dataclass(slots=True)
@@ -101,24 +76,25 @@ class Trees:
         return (frameworks and no_frameworks) or (items and no_items)
 
 
-def read_people(data: object) -> People:
-    """The reply of `get_users`. Raises BadReply when there is no list (protocol 9)."""
-    people = People()
+def is_guest(record: UserRecord) -> bool:
+    """The server's guest is nobody in particular, and never synchronised."""
+    return str(record.values["username"]).lower() == GUEST
+
+
+def read_people(reply: Reply) -> Iterator[list[UserRecord]]:
+    """The usable records of a reply of `get_users`, a part at a time, one of each person; raises as `Reply.users`."""
     seen: set[int] = set()
-    for raw in read_users(data):
-        try:
-            record = read_user(raw)
-        except BadRecord as error:
-            people.faults.append(Fault("users", error.remote_id, error.reason))
-            continue
-        if record.id in seen:
-            people.faults.append(Fault("users", record.id, TWICE))
-        elif str(record.values["username"]).lower() == GUEST:
-            people.guests.append(record.id)
-        else:
-            people.records.append(record)
-        seen.add(record.id)
-    return people
+    for raws in reply.users():
+        records = []
+        for raw in raws:
+            try:
+                record = read_user(raw)
+            except BadRecord:
+                continue
+            if record.id not in seen and not is_guest(record):
+                records.append(record)
+            seen.add(record.id)
+        yield records
 
 
 def read_sets(data: object) -> Sets:

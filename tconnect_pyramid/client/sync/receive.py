@@ -1,29 +1,73 @@
-"""Receiving a list: whole, JSON, and a success, before anything of it is believed."""
+"""Receiving a list: the whole reply in a file, and a success, before anything of it is believed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.errors import PeerError
+from tconnect_pyramid.errors import BadReply, PeerError
 from tconnect_pyramid.peers import ServerPeer, receive_list
 from tconnect_pyramid.protocol import jsend, paths
+from tconnect_pyramid.protocol.stream import NotCut, cut_list
+from tconnect_pyramid.protocol.users import USERS, read_users
 from tconnect_pyramid.texts import text as _
 
+LARGEST_WHOLE = 2**28
+"""Bytes of the largest reply that is read as a whole, which takes some times as much memory."""
 
-def receive(context: Context, peer: ServerPeer, service: str) -> object:
-    """The data of a server's successful answer.
 
-    Raises PeerError when nothing usable arrives or the server refuses, BadReply when what arrives
-    is no JSend document.
-    """
-    with receive_list(context, peer, service) as spool:
-        body = spool.read()
-    result = jsend.read(body)
-    if isinstance(result, jsend.Success):
-        return result.data
-    url = paths.join(peer.url, paths.SERVER_SEP)
-    raise PeerError(
-        "POST",
-        url,
-        "refused",
-        _("${service} was refused: ${answer}", service=service, answer=jsend.describe(result)),
-    )
+class Reply:
+    """A server's reply in its file, which may be read several times."""
+
+    def __init__(self, file: BinaryIO, url: str, service: str) -> None:
+        self._file = file
+        self._url = url
+        self._service = service
+
+    def data(self) -> object:
+        """The data of a successful reply, all of it.
+
+        Raises PeerError when the server refuses, BadReply when the reply is no JSend document.
+        """
+        self._file.seek(0)
+        body = self._file.read(LARGEST_WHOLE + 1)
+        if len(body) > LARGEST_WHOLE:
+            raise BadReply(
+                _(
+                    "the reply has more than ${limit} bytes and is laid out in a way that can only be read as a whole",
+                    limit=LARGEST_WHOLE,
+                )
+            )
+        result = jsend.read(body)
+        if isinstance(result, jsend.Success):
+            return result.data
+        raise PeerError(
+            "POST",
+            self._url,
+            "refused",
+            _("${service} was refused: ${answer}", service=self._service, answer=jsend.describe(result)),
+        )
+
+    def users(self) -> Iterator[list[object]]:
+        """The raw records of a reply of `get_users`, a part of them at a time, in flat memory.
+
+        Nothing of them may be acted on before the last one has come: only then is it known that the reply is
+        whole. Raises as `data` does.
+        """
+        given = 0
+        try:
+            for records in cut_list(self._file, USERS):
+                yield records
+                given += len(records)
+        except NotCut:
+            # Exactly and in one piece; those that have been given are the first ones there, too.
+            yield read_users(self.data())[given:]
+
+
+@contextmanager
+def receive(context: Context, peer: ServerPeer, service: str) -> Iterator[Reply]:
+    """What a server answers; the file is gone afterwards. Raises PeerError when nothing usable arrives."""
+    with receive_list(context, peer, service) as file:
+        yield Reply(file, paths.join(peer.url, paths.SERVER_SEP), service)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 COUNTED = (
     "created",
@@ -43,7 +44,7 @@ class RunReport:
 
     `state`: `done`, `partial` (some records were skipped), `failed`, `held` (see `message`), `planned`
     (a dry run), or, of earlier runs, `running` and `rejected`. `counts` and `lines` of a run that is
-    held or planned say what it wanted to do. `asked` is False when this kind is not synchronised with the
+    held or planned say what it wanted to do; there may be very many. `asked` is False when this kind is not synchronised with the
     server, as `message` says: it was not even asked, and there is no run.
     """
 
@@ -54,7 +55,7 @@ class RunReport:
     counts: dict[str, int]
     seconds: float
     message: str = ""
-    lines: list[LineView] = field(default_factory=list)
+    lines: Iterable[LineView] = ()
     origin: str = "command"
     started: int = 0
     asked: bool = True

@@ -30,6 +30,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "organisations",
         "users",
         "collections",
+        "reconcile",
         "cleanup",
         "sessions",
         "outbox",
@@ -46,6 +47,7 @@ NAMES = {
     "organisations": _("Organisations sync task"),
     "users": _("Users sync task"),
     "collections": _("User collections sync task"),
+    "reconcile": _("Users comparison task"),
     "cleanup": _("General cleanup task"),
     "sessions": _("Sign-ins task"),
     "outbox": _("Notices task"),
@@ -62,6 +64,10 @@ DOES = {
     "collections": _(
         "This task checks the server for audience groups that are scheduled to be synced and recreates those "
         "audiences on the client."
+    ),
+    "reconcile": _(
+        "This task compares every account itself with what its server says, and sets right what was changed here. The "
+        "users sync task passes over people of whom the server says what it said before."
     ),
     "cleanup": _("This task runs internal clean up tasks required by Totara Connect."),
     "sessions": _("This task ends sign-ins that have timed out, here and at the peers."),

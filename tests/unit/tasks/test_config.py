@@ -145,6 +145,7 @@ def test_the_schedule_without_a_word_in_the_ini(make_ini):
         "organisations",
         "users",
         "collections",
+        "reconcile",
         "cleanup",
         "sessions",
         "outbox",

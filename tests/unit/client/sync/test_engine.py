@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import create_engine, event, insert, select, update
+from sqlalchemy import create_engine, event, insert, select, text, update
 from support import lists
 from support.lists import cohort, framework, item, person
 
@@ -289,16 +289,15 @@ def test_a_run_that_is_stopped_is_told_as_failed_and_lets_go(client, server, ser
 
 def test_a_database_that_refuses_undoes_everything_and_no_row_is_quoted(client, server, server_id):
     server.people = [person(3), person(4)]
-
-    def refuse(connection, cursor, statement, parameters, context, executemany):
+    with client.unit() as session:
         # As late as possible: accounts and links are written by then.
-        return statement.replace("INTO tconnect_run_line", "INTO tconnect_no_such_table"), parameters
-
-    event.listen(client.database.engine, "before_cursor_execute", refuse, retval=True)
+        session.execute(text("ALTER TABLE tconnect_run_line RENAME TO tconnect_no_such_table"))
 
     report = run_sync(client, "users", server_id)
 
-    event.remove(client.database.engine, "before_cursor_execute", refuse)
+    with client.unit() as session:
+        session.execute(text("ALTER TABLE tconnect_no_such_table RENAME TO tconnect_run_line"))
+
     assert report.state == "failed"
     assert "The database refused" in report.message
     assert "Last3" not in report.message

@@ -310,7 +310,7 @@ def test_the_servers_suspended_flag_rules_in_the_mode_where_it_rules(site, mode,
     assert site.account(key)["suspended"] == suspended
     with site.context.reading() as session:
         assert session.scalar(select(Link.suspended_by_sync)) is bool(suspended)
-    assert site.sync().lines == []
+    assert [*site.sync().lines] == []
 
 
 @pytest.mark.parametrize("how", ["sync", "sign-in"])
@@ -416,7 +416,7 @@ def test_who_has_an_account_already_is_a_rival_too(site):
     report = site.sync()
 
     assert lists.nonzero(report.counts) == {"skipped": 1, "unchanged": 1}
-    assert "several people of the server: 3, 4;" in report.lines[0].detail
+    assert "several people of the server: 3, 4;" in next(iter(report.lines)).detail
 
 
 def test_an_account_that_changes_after_the_plan_is_not_taken_over(site):
@@ -438,7 +438,8 @@ def test_what_was_found_is_there_as_data(site):
     records.append(read_user(person(20, idnumber="5")))
     with site.context.reading() as session:
         peer = server_peer(site.context.box, session.get(Server, site.id))
-        found = migration.find_local(session, site.context, peer, records)
+        newcomers = [record.id for record in records]
+        found = migration.find_local(session, site.context, peer, newcomers, [records])
 
     assert {person: (match.outcome, [a.key for a in match.accounts]) for person, match in found.items()} == {
         11: (Outcome.FOUND, keys[:1]),

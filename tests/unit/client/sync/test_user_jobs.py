@@ -57,8 +57,8 @@ RULES = [
 NUMBERED = dict(enumerate(RULES, start=100))
 
 
-def sync(client, server_id):
-    return run_sync(client, "users", server_id)
+def sync(client, server_id, **how):
+    return run_sync(client, "users", server_id, **how)
 
 
 def key_of(session, id_):
@@ -181,7 +181,7 @@ def test_a_job_that_turns_up_at_another_person_is_theirs(client, server, server_
     assert [(each.remote_id, each.idnumber) for each in jobs_of(client, 4)] == [(1, "A"), (5, "C")]
     assert [each.idnumber for each in jobs_of(client, 3)] == ([] if other == "deleted" else ["B"])
     kept = lists.dump(client)
-    assert sync(client, server_id).lines == []
+    assert [*sync(client, server_id).lines] == []
     assert lists.dump(client) == kept
 
 
@@ -376,6 +376,6 @@ def test_an_order_that_somebody_disturbed_is_set_right(client, server, server_id
     with client.unit() as session:
         session.execute(update(Job).where(Job.idnumber == "A").values(sortorder=9))
 
-    (line,) = sync(client, server_id).lines
+    (line,) = sync(client, server_id, reconcile=True).lines
 
     assert (shown(client, 3), line.detail) == ("A B", "jobs in another order")

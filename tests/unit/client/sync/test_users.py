@@ -94,8 +94,8 @@ NUMBERED = dict(enumerate(RULES, start=100))
 BALLAST = 99
 
 
-def sync(client, server_id):
-    return run_sync(client, "users", server_id)
+def sync(client, server_id, **how):
+    return run_sync(client, "users", server_id, **how)
 
 
 def set_mode(client, mode):
@@ -193,7 +193,7 @@ def test_every_rule_in_every_mode(client, server, server_id, mode):
         *(record for id_, rule in NUMBERED.items() for record in sent(id_, rule.sent)),
     ]
 
-    report = sync(client, server_id)
+    report = sync(client, server_id, reconcile=True)
 
     with client.reading() as session:
         found = {f"{rule.section}: {rule}": state_of(session, id_) for id_, rule in NUMBERED.items()}
@@ -265,7 +265,8 @@ def test_a_hand_made_edit_of_a_synchronised_field_is_set_right(client, server, s
     with client.unit() as session:
         session.execute(update(Account).values(city="Elsewhere", auth="manual", confirmed=0))
 
-    report = sync(client, server_id)
+    assert lists.nonzero(sync(client, server_id).counts) == {"unchanged": 1}
+    report = sync(client, server_id, reconcile=True)
 
     assert lists.nonzero(report.counts) == {"updated": 1}
     account = account_of(client, 3)

@@ -1,0 +1,376 @@
+"""How fast a sync of people is, in ratios within one run, beside what the database itself takes for the rows.
+
+    python benchmarks/sync.py --people 10000 --people 100000
+    python benchmarks/sync.py --database postgresql+psycopg://…/an_empty_database
+
+Each step is a process of its own on one database; seconds are those of the whole run (file read, guard, the
+run's record), RSS is the process's peak. The answer of the server is a file: no network is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import msgspec
+from sqlalchemy import Engine, Table, create_engine, event, make_url, text
+
+from tconnect_pyramid import schema, sqlite
+from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.context import Context, make_idnumber
+from tconnect_pyramid.database import Database
+from tconnect_pyramid.directory.accounts import Accounts
+from tconnect_pyramid.directory.bulk import put
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, own_accounts
+from tconnect_pyramid.models import Account, Counterpart, Job, Link, ProfileField, ProfileValue, Server
+from tconnect_pyramid.options import set_option
+from tconnect_pyramid.protocol import replies
+from tconnect_pyramid.protocol.stream import cut_list
+from tconnect_pyramid.protocol.users import write_job, write_profile_field, write_user
+from tconnect_pyramid.secretbox import SecretBox
+from tconnect_pyramid.settings import read_settings
+
+NOW = 1_800_000_000
+SERVER = "5" * 40
+FIELDS = ("shirt", "badge", "shift")
+STEPS = ("digest", "bare", "first", "unchanged", "changed", "reconcile")
+"""`digest` reads the file and does nothing else; `bare` writes the same rows into the same tables, by no rule."""
+LIMITS = {
+    # The steps of a gate, its greatest ratio.
+    ("first", "bare", "sqlite"): 2.0,
+    ("first", "bare", "postgresql"): 2.5,
+    ("unchanged", "digest", ""): 2.0,
+    ("changed", "unchanged", ""): 2.5,
+    ("reconcile", "unchanged", ""): 5.0,
+}
+
+
+def write_people(path: Path, people: int, *, every: int = 0) -> None:
+    """A reply of `get_users`; every so many people another city is said than without `every`."""
+    with path.open("wb") as file:
+        file.write(replies.USERS_HEAD)
+        for number in range(1, people + 1):
+            if number > 1:
+                file.write(replies.BETWEEN_RECORDS)
+            moved = every and number % every == 0
+            file.write(msgspec.json.encode(_person(number, "Bremen" if moved else "Berlin")))
+        file.write(replies.LIST_TAIL)
+
+
+def _person(number: int, city: str) -> dict[str, object]:
+    values = {
+        "id": number,
+        "username": f"person{number}",
+        "firstname": f"First{number}",
+        "lastname": f"Last{number}",
+        "email": f"person{number}@example.org",
+        "idnumber": f"ID{number}",
+        "password": f"$2y$10${'a' * 53}",
+        "city": city,
+        "country": "DE",
+        "description": f"<p>What person {number} says of themselves, in as many words as people use.</p>",
+        "institution": "Institute",
+        "department": "Department",
+        "phone1": "0123 456789",
+        "address": "1 Long Street",
+        "timecreated": NOW - number,
+        "timemodified": NOW - number,
+        "lastaccess": NOW,
+        "lastip": "192.0.2.1",
+    }
+    job = {
+        "id": number,
+        "fullname": "Engineer",
+        "shortname": "eng",
+        "idnumber": f"J{number}",
+        "startdate": NOW - number,
+        "sortorder": 1,
+    }
+    return write_user(
+        values,
+        version=2,
+        profile_fields=[write_profile_field(name, "text", f"{name} of {number}") for name in FIELDS],
+        jobs=[write_job(job, warn=_unexpected)],
+        warn=_unexpected,
+    )
+
+
+def _unexpected(warning: str) -> None:
+    raise AssertionError(warning)
+
+
+class FileTransport:
+    """Every call is answered with one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def post(self, url: str, form: Sequence[tuple[str, str]], *, timeout: float, limit: int) -> BinaryIO:
+        """The file."""
+        del url, form, timeout, limit
+        return self.path.open("rb")
+
+
+def make_context(engine: Engine, answer: Path) -> Context:
+    """A site on the database, whose server answers with the file."""
+    settings = read_settings(
+        {
+            "tconnect.site_url": "http://client.example",
+            "tconnect.site_name": "Benchmark",
+            "tconnect.secret_keys": "insecure-benchmark-key-0123456789-0123456789",
+            "tconnect.development": "true",
+        }
+    )
+    return Context(
+        settings=settings,
+        database=Database(engine),
+        accounts=Accounts(own_accounts()),
+        box=SecretBox(settings.secret_keys),
+        clock=lambda: NOW,
+        transport=FileTransport(answer),
+    )
+
+
+def prepare(engine: Engine, answer: Path) -> None:
+    """An empty site that is connected to one server and asks for three custom fields."""
+    with engine.begin() as connection:
+        schema.upgrade(connection)
+    context = make_context(engine, answer)
+    with context.unit() as session:
+        make_idnumber(session)
+        set_option(session, context.settings, "client.enabled", "true", NOW)
+        for place, name in enumerate(FIELDS, 1):
+            session.add(ProfileField(shortname=name, name=name, datatype="text", choices="", sortorder=place))
+        session.add(
+            Server(
+                state="active",
+                name="Server",
+                url="http://server.example",
+                idnumber=SERVER,
+                server_secret=context.box.seal("6" * 40),
+                client_idnumber="c" * 40,
+                client_secret_hash="0" * 64,
+                apiversion=2,
+                timecreated=NOW,
+                timemodified=NOW,
+            )
+        )
+
+
+def read_only(answer: Path) -> None:
+    """Read and digest: what nobody can do without who wants to know whether anything has changed."""
+    from hashlib import blake2b  # noqa: PLC0415 - what is measured is this function
+
+    encode = msgspec.msgpack.Encoder().encode
+    with answer.open("rb") as file:
+        for records in cut_list(file, "users"):
+            for record in records:
+                blake2b(encode(list(cast("dict[str, Any]", record).values())), digest_size=16).digest()
+
+
+def write_bare(engine: Engine, answer: Path) -> None:
+    """The rows that a first sync makes, written by the database's fastest means with no rule at all."""
+    context = make_context(engine, answer)
+    account, link, value, job, counterpart = (
+        cast("Table", each.__table__) for each in (Account, Link, ProfileValue, Job, Counterpart)
+    )
+    jobs = [column.key for column in job.columns]
+    with context.unit() as session, answer.open("rb") as file:
+        for raws in cut_list(file, "users"):
+            # As they came: the database makes numbers of the texts.
+            records = cast("list[dict[str, Any]]", raws)
+            put(
+                session,
+                account,
+                ("id", *STANDARD_FIELDS),
+                (
+                    (each["id"], *(each.get(name, default) for name, default in STANDARD_FIELDS.items()))
+                    for each in records
+                ),
+            )
+            put(
+                session,
+                link,
+                ("person_id", "server_id", "account_key", "suspended_by_sync", "digest", "timecreated"),
+                ((each["id"], 1, each["id"], False, b"0123456789abcdef", NOW) for each in records),
+            )
+            put(
+                session,
+                value,
+                ("account_key", "field_id", "data"),
+                (
+                    (each["id"], number, sent["data"])
+                    for each in records
+                    for number, sent in enumerate(each["profile_fields"], 1)
+                ),
+            )
+            made = [(sent, each["id"]) for each in records for sent in each["jobs"]]
+            put(
+                session,
+                job,
+                jobs,
+                ([key if name == "account_key" else sent.get(name) for name in jobs] for sent, key in made),
+            )
+            put(
+                session,
+                counterpart,
+                ("remote_id", "kind", "server_id", "local_id"),
+                ((sent["id"], "job", 1, sent["id"]) for sent, _ in made),
+            )
+
+
+def step(name: str, url: str, answer: Path) -> dict[str, Any]:
+    """Do one step in this process; gives what it took."""
+    engine = create_engine(url)
+    sqlite.configure(engine)
+    writes: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *args: _note(writes, args[2]))
+    context = make_context(engine, answer)
+    began = time.perf_counter()
+    if name == "digest":
+        read_only(answer)
+        counts: dict[str, int] = {}
+    elif name == "bare":
+        write_bare(engine, answer)
+        counts = {}
+    else:
+        report = run_sync(context, "users", 1, reconcile=name == "reconcile")
+        if report.state != "done":
+            raise AssertionError(report.message)
+        counts = {what: number for what, number in report.counts.items() if number}
+    seconds = time.perf_counter() - began
+    engine.dispose()
+    return {
+        "seconds": seconds,
+        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "writes": len(writes),
+        "counts": counts,
+    }
+
+
+def _note(writes: list[str], statement: str) -> None:
+    first = statement.split(None, 1)[0].upper()
+    if first in {"INSERT", "UPDATE", "DELETE"} and not any(
+        ours in statement for ours in ("tconnect_run ", "tconnect_lease")
+    ):
+        writes.append(statement)
+
+
+@dataclass
+class Place:
+    """Where databases are made: a folder for SQLite, or a PostgreSQL database that is emptied."""
+
+    base: str
+    folder: Path
+
+    @property
+    def dialect(self) -> str:
+        """The database's name."""
+        return make_url(self.base).get_backend_name() if self.base else "sqlite"
+
+    def fresh(self) -> str:
+        """An empty database's URL."""
+        if not self.base:
+            path = self.folder / "site.sqlite"
+            for each in self.folder.glob("site.sqlite*"):
+                each.unlink()
+            return f"sqlite:///{path}"
+        engine = create_engine(self.base)
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA IF EXISTS tconnect_benchmark CASCADE"))
+            connection.execute(text("CREATE SCHEMA tconnect_benchmark"))
+        engine.dispose()
+        query = {"options": "-csearch_path=tconnect_benchmark"}
+        return make_url(self.base).update_query_dict(query).render_as_string(hide_password=False)
+
+
+def measure(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]:
+    """All steps, the median of `rounds` for each."""
+    plain, changed = place.folder / "people.json", place.folder / "changed.json"
+    write_people(plain, people)
+    write_people(changed, people, every=100)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in STEPS}
+    for _ in range(rounds):
+        for name in STEPS:
+            if name in {"bare", "first"}:
+                url = place.fresh()
+                engine = create_engine(url)
+                sqlite.configure(engine)
+                prepare(engine, plain)
+                engine.dispose()
+            elif name == "digest":
+                url = "sqlite://"
+            answer = changed if name in {"changed", "reconcile"} else plain
+            found[name].append(_in_a_process(name, url, answer))
+    return {
+        name: {**taken[-1], "seconds": statistics.median(each["seconds"] for each in taken)}
+        for name, taken in found.items()
+    }
+
+
+def _in_a_process(name: str, url: str, answer: Path) -> dict[str, Any]:
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, __file__, "--step", name, "--url", url, "--answer", str(answer)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def show(place: Place, measured: dict[int, dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """The table, and the ratios beside their gates."""
+    for people, steps in measured.items():
+        yield f"{place.dialect}, {people:,} people"
+        yield f"  {'step':10}{'seconds':>9}{'RSS MB':>8}{'writes':>8}  counts"
+        for name, taken in steps.items():
+            yield f"  {name:10}{taken['seconds']:9.2f}{taken['rss']:8}{taken['writes']:8}  {taken['counts']}"
+        for (above, below, dialect), most in LIMITS.items():
+            if dialect in {"", place.dialect}:
+                ratio = steps[above]["seconds"] / steps[below]["seconds"]
+                yield f"  {above} : {below} = {ratio:.2f} ({'within' if ratio <= most else 'over'} {most})"
+    sizes = sorted(measured)
+    for small, large in pairwise(sizes):
+        for name in ("first", "unchanged"):
+            ratio = measured[large][name]["seconds"] / measured[small][name]["seconds"]
+            yield f"  {name}, {large:,} : {small:,} people = {ratio:.1f}"
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--people", type=int, action="append", help="how many; may be given again")
+    arguments.add_argument("--database", default="", help="SQLAlchemy URL of PostgreSQL instead of SQLite")
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    arguments.add_argument("--url", help=argparse.SUPPRESS)
+    arguments.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
+    asked = arguments.parse_args()
+    if asked.step:
+        print(json.dumps(step(asked.step, asked.url, asked.answer)))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="tconnect-benchmark-"))
+    try:
+        place = Place(asked.database, folder)
+        sizes = asked.people or [10_000, 100_000]
+        for line in show(place, {people: measure(place, people, asked.rounds) for people in sizes}):
+            print(line)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
