@@ -127,12 +127,8 @@ def differences(
     that several fields share, see `shared_columns`. A field that cannot be read back is written only
     along with another change: nobody can tell whether it differs.
     """
-    kept = {name: value for name, value in wanted.items() if columns.keeps(name)}
-    changed = {
-        name: value
-        for name, value in kept.items()
-        if columns.read(name) is not None and current[name] != value
-    }
+    compared = columns.compared
+    changed = {name: value for name, value in wanted.items() if name in compared and current[name] != value}
     for where in columns.shared():
         together = {name: wanted[name] for name in where.fields if name in wanted}
         if len(together) < len(where.fields):
@@ -141,7 +137,8 @@ def differences(
         if differs or changed.keys() & together.keys():
             changed.update(together)
     if changed:
-        changed.update({name: value for name, value in kept.items() if columns.read(name) is None})
+        unseen = columns.fields.keys() - compared
+        changed.update({name: value for name, value in wanted.items() if name in unseen})
     return changed
 
 

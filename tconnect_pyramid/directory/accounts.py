@@ -145,6 +145,13 @@ class Accounts:
         row = session.execute(self.select(VIEW_FIELDS).where(self.key == key)).mappings().first()
         return None if row is None else as_view(row)
 
+    def existing(self, session: Session, keys: Iterable[int]) -> set[int]:
+        """Those of the keys that have a row, of a deleted account too."""
+        found: set[int] = set()
+        for some in in_batches(keys):
+            found.update(session.scalars(select(self.key).where(self.key.in_(some))))
+        return found
+
     def by_username(self, session: Session, usernames: Iterable[str]) -> dict[str, int]:
         """Which of these user names exist (deleted accounts included), and whose they are."""
         column = self.columns.readable("username")

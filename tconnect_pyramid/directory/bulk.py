@@ -40,6 +40,14 @@ def put(session: Session, table: Table, columns: Sequence[str], rows: Iterable[S
         connection.exec_driver_sql(statement, some)
 
 
+def know_size(session: Session, tables: Iterable[Table]) -> None:
+    """Let the database look at tables that were just filled: until it does, it takes them for nearly empty."""
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        names = map(connection.dialect.identifier_preparer.format_table, tables)
+        connection.exec_driver_sql(f"ANALYZE {', '.join(names)}")
+
+
 def _copy(connection: Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
     driver: Any = connection.connection
     errors: Any = connection.dialect.loaded_dbapi

@@ -125,6 +125,8 @@ class ColumnMap:
             if isinstance(kind, Integer) and not isinstance(kind, BigInteger)
         ]
         """The fields whose number has to fit into 32 bits."""
+        self.compared = frozenset(field for field in fields if self.read(field) is not None)
+        """The fields that are kept and can be read back."""
         self._check_required(name, mapper)
         for field in REQUIRED_FIELDS:
             self.readable(field)

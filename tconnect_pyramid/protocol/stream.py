@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-PIECE = 2**20
+PIECE = 2**18
 """Bytes read at once."""
 LONGEST_RECORD = 2**25
 MOST_CUTS = 200

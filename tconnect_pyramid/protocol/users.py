@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from tconnect_pyramid.errors import BadRecord, BadReply
 from tconnect_pyramid.protocol.columns import (
-    MAX_LONG_TEXT,
     Field,
     Warn,
     number,
@@ -112,10 +111,6 @@ _SHORTNAME = text("shortname", 255)
 _DATATYPE = text("datatype", 255)
 _DATA = text("data", None, None)
 
-_ABSENT = object()
-_READ = tuple(
-    (field, field.name, field.kind == "text", field.limit or MAX_LONG_TEXT) for field in USER_FIELDS
-)
 REQUIRED = ("username", "firstname", "lastname", "email")
 USERS = "users"
 """The key of the list in a reply of `get_users`."""
@@ -271,15 +266,9 @@ def read_user(raw: object) -> UserRecord:
         raise BadRecord(None, _("the record is not an object"))
     remote_id = read_id(raw)
     values: dict[str, str | int | None] = {}
-    for field, name, is_text, limit in _READ:
-        value = raw.get(name, _ABSENT)
-        # Nearly all values of nearly all records are one of these two, and there are fifty of each person.
-        if type(value) is str and is_text and len(value) <= limit and value.isascii() and "\0" not in value:
-            values[name] = value
-        elif value == "0" and not is_text:
-            values[name] = 0
-        elif value is not _ABSENT:
-            values[name] = read_value(field, value, remote_id)
+    for field in USER_FIELDS:
+        if field.name in raw:
+            values[field.name] = read_value(field, raw[field.name], remote_id)
     for name in REQUIRED:
         if raw.get(name) is None:
             raise BadRecord(remote_id, _("${name} is missing", name=name))

@@ -18,12 +18,15 @@ from tconnect_pyramid.client.sync.plan_extras import PersonExtras
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.bulk import put
-from tconnect_pyramid.models import Link
+from tconnect_pyramid.directory.bulk import know_size, put
+from tconnect_pyramid.models import Counterpart, Job, Link, ProfileValue
 from tconnect_pyramid.peers import ServerPeer
 
 IN_PLACE = frozenset({Action.LINKED, Action.UPDATED, Action.SUSPENDED, Action.UNSUSPENDED, Action.UNDELETED})
 _LINK = cast("Table", Link.__table__)
+_FILLED = [cast("Table", each.__table__) for each in (Link, ProfileValue, Job, Counterpart)]
+MANY = 1000
+"""New accounts that make tables others than the database knows them."""
 _NEW = LinkState(suspended_by_sync=False, digest=None)
 
 
@@ -40,6 +43,8 @@ def apply_users(
     for changes in plan.changes.batches():
         work.apply(changes)
     work.keep_links()
+    if len(work.created) >= MANY:
+        know_size(session, [context.accounts.columns.table, *_FILLED])
     return Applied(work.notices, work.created)
 
 

@@ -441,7 +441,8 @@ class _Planner:
     ) -> None:
         key = None if account is None else account.key
         before = {} if account is None else {name: account.values[name] for name in values}
-        self.written.add(record.id)
+        if self.gives_idnumbers:
+            self.written.add(record.id)
         self._add(
             Change(
                 action,
