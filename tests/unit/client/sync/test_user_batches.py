@@ -8,6 +8,7 @@ from support.lists import field, job, person, tombstone
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.directory import profiles
 from tconnect_pyramid.options import set_option
+from tconnect_pyramid.protocol import stream
 
 
 def statements(client, server_id) -> list[str]:
@@ -71,7 +72,9 @@ def run_groups(client, server, server_id, groups) -> list[str]:
     return statements(client, server_id)
 
 
-def test_a_run_takes_as_many_statements_for_few_people_as_for_many(client, server, server_id):
+def test_a_run_takes_as_many_statements_for_few_people_as_for_many(client, server, server_id, monkeypatch):
+    # All of them in one part of the reply, as all are in one batch.
+    monkeypatch.setattr(stream, "PIECE", 2**24)
     with client.unit() as session:
         profiles.add_field(session, client, "shirt", datatype="text")
         for name in ("migrate_accounts", "sync_idnumber"):
