@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from sqlalchemy.orm import Session
 from wtforms import Field, Form, SelectField
@@ -20,6 +21,7 @@ from tconnect_pyramid.directory.paging import LONGEST_SEARCH
 from tconnect_pyramid.directory.surroundings import as_id
 from tconnect_pyramid.errors import InvalidInput, TConnectError
 from tconnect_pyramid.texts import text as _
+from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.words import Words
 
 FOUND = 20
@@ -112,7 +114,7 @@ class Attempt:
         self, request: Request, form: PageForm | None = None, asked_as: Mapping[str, str] | None = None
     ) -> None:
         self.refused: str | None = None
-        self._words: Words = request.tconnect_words
+        self._request = request
         self._form = form
         self._asked_as = asked_as or {}
 
@@ -125,7 +127,7 @@ class Attempt:
         """Take what a rule refused; whatever else went wrong goes on."""
         if not isinstance(error, TConnectError):
             return False
-        said = str(self._words.said(error.text))
+        said = str(self._request.tconnect_words.said(error.text))
         called = error.field if isinstance(error, InvalidInput) else ""
         name = self._asked_as.get(called, called)
         if self._form is None or name not in self._form:
@@ -135,6 +137,10 @@ class Attempt:
         field = self._form[name]
         field.errors = [*field.errors, said[:1].upper() + said[1:]]
         return True
+
+    def told_at(self, path: str) -> HTTPSeeOther:
+        """A redirect to a page of ours, which says there what was refused."""
+        return go(self._request, path, self.refused or "", is_bad=True)
 
 
 def with_fields(form: type[PageForm], fields: Mapping[str, Any]) -> type[PageForm]:

@@ -20,14 +20,13 @@ from tconnect_pyramid.directory.courses import (
     page_of_enrolled,
     unenrol,
 )
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.site.directory.members import members_page
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, at_most, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, at_most, trimmed
 from tconnect_pyramid.views.notices import go
 from tconnect_pyramid.views.prose import to_html, to_text
 
@@ -76,9 +75,9 @@ def add(request: Request) -> Response:
     """Make one."""
     context = request.tconnect
     form = CourseForm.of(request)
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = add_course(
                     session,
@@ -89,12 +88,9 @@ def add(request: Request) -> Response:
                     summary=to_html(form.summary.data),
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             said = _("${name} is there. Now enrol people.", name=made.fullname)
             return go(request, path(request, "courses.enrolled", id=made.id), said)
-    return _form(request, _("Add a course"), form, refused)
+    return _form(request, _("Add a course"), form, attempt.refused)
 
 
 def edit(request: Request) -> Response:
@@ -103,19 +99,16 @@ def edit(request: Request) -> Response:
     found = _found(request)
     stored = {name: getattr(found, name) for name in LONGEST}
     form = CourseForm.of(request, {**stored, "summary": to_text(found.summary)})
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
         changes = {name: form[name].data for name in LONGEST}
         if form.summary.data != form.summary.object_data:
             changes["summary"] = to_html(form.summary.data)
-        try:
+        with attempt:
             with context.unit() as session:
                 edit_course(session, context, found.id, changes, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, "courses"), _("${name} is saved.", name=form.fullname.data))
-    return _form(request, _("Edit ${name}", name=found.fullname), form, refused)
+    return _form(request, _("Edit ${name}", name=found.fullname), form, attempt.refused)
 
 
 def enrolled(request: Request) -> Response:
@@ -137,14 +130,11 @@ def delete(request: Request) -> Response:
     """Ask, and remove it."""
     context = request.tconnect
     found = _found(request)
-    refused: str | None = None
+    attempt = Attempt(request)
     if request.method == "POST":
-        try:
+        with attempt:
             with context.unit() as session:
                 delete_course(session, context, found.id, actor=actor(request))
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
             return go(request, path(request, "courses"), _("${name} is deleted.", name=found.fullname))
     return ask(
         request,
@@ -156,7 +146,7 @@ def delete(request: Request) -> Response:
         ],
         button=_("Delete"),
         cancel=path(request, "courses"),
-        refused=refused,
+        refused=attempt.refused,
     )
 
 

@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.directory.paging import Asked, Page
 from tconnect_pyramid.directory.surroundings import as_id
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import asked_of, listing, path
 from tconnect_pyramid.views.admin.picking import fill
-from tconnect_pyramid.views.forms import PageForm, PickerField
+from tconnect_pyramid.views.forms import Attempt, PageForm, PickerField
 from tconnect_pyramid.views.notices import go
 
 Change = Callable[[Session, Sequence[int]], int]
@@ -43,9 +42,9 @@ def members_page(
     """Show who belongs to something, and do what was asked. `kept_elsewhere`: its server keeps it."""
     context = request.tconnect
     taken_out = as_id(request.POST.get("remove", "")) if request.method == "POST" else None
-    refused: str | None = None
     form = MembersForm.of(request)
-    try:
+    attempt = Attempt(request, form)
+    with attempt:
         if taken_out is not None:
             with context.unit() as session:
                 remove(session, [taken_out])
@@ -55,8 +54,6 @@ def members_page(
                 number = add(session, form.people.data)
             said = plural("${number} person was added.", "${number} people were added.", number)
             return go(request, request.path, said)
-    except TConnectError as error:
-        refused = form.refuse(request, error)
     asked = asked_of(request)
     with context.reading() as session:
         page = page_of(session, asked)
@@ -69,7 +66,7 @@ def members_page(
             "title": title,
             "list": listing(request, asked, page),
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "kept_elsewhere": kept_elsewhere,
             "back": path(request, current),
             "here": request.path,

@@ -16,7 +16,6 @@ from tconnect_pyramid.client.authmethods import AuthMethod, Uninstalling
 from tconnect_pyramid.client.health import ask_server
 from tconnect_pyramid.client.leaving import Effect, Settled
 from tconnect_pyramid.client.servers import list_servers
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.peers import Unwell
 from tconnect_pyramid.plugins import CONNECT, MANUAL, NOLOGIN
 from tconnect_pyramid.texts import Text, plural
@@ -24,6 +23,7 @@ from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, path, show
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.admin.servers import MOST_NAMED, LeaveForm
+from tconnect_pyramid.views.forms import Attempt
 from tconnect_pyramid.views.notices import go
 
 ENTRY = "auth"
@@ -104,17 +104,17 @@ def enable(request: Request) -> Response:
     if wanted is None:
         return go(request, path(request, ENTRY))
     context = request.tconnect
-    try:
+    attempt = Attempt(request)
+    with attempt:
         with context.unit() as session:
             method = authmethods.enable_method(session, context, name, wanted, actor=actor(request))
-    except TConnectError as error:
-        return _refused(request, error)
-    said = (
-        _("${title} is enabled.", title=method.title)
-        if wanted
-        else _("${title} is disabled.", title=method.title)
-    )
-    return go(request, path(request, ENTRY), said)
+        said = (
+            _("${title} is enabled.", title=method.title)
+            if wanted
+            else _("${title} is disabled.", title=method.title)
+        )
+        return go(request, path(request, ENTRY), said)
+    return attempt.told_at(path(request, ENTRY))
 
 
 def move(request: Request) -> Response:
@@ -124,16 +124,16 @@ def move(request: Request) -> Response:
     if direction not in {"up", "down"}:
         return go(request, path(request, ENTRY))
     context = request.tconnect
-    try:
+    attempt = Attempt(request)
+    with attempt:
         with context.unit() as session:
             method = authmethods.move_method(session, context, name, direction, actor=actor(request))
-    except TConnectError as error:
-        return _refused(request, error)
-    return go(
-        request,
-        path(request, ENTRY),
-        _("${title} is number ${order} on the login page now.", title=method.title, order=method.order),
-    )
+        return go(
+            request,
+            path(request, ENTRY),
+            _("${title} is number ${order} on the login page now.", title=method.title, order=method.order),
+        )
+    return attempt.told_at(path(request, ENTRY))
 
 
 def settings(request: Request) -> Response:
@@ -185,17 +185,19 @@ def install(request: Request) -> Response:
     if request.method != "POST":
         return go(request, path(request, ENTRY))
     context = request.tconnect
-    try:
+    attempt = Attempt(request)
+    with attempt:
         with context.unit() as session:
             method = authmethods.install(session, context, name, actor=actor(request))
-    except TConnectError as error:
-        return _refused(request, error)
-    said = (
-        _("${title} is installed.", title=method.title)
-        if method.enabled
-        else _("${title} is installed. Nobody can log in this way before you enable it.", title=method.title)
-    )
-    return go(request, path(request, ENTRY), said)
+        said = (
+            _("${title} is installed.", title=method.title)
+            if method.enabled
+            else _(
+                "${title} is installed. Nobody can log in this way before you enable it.", title=method.title
+            )
+        )
+        return go(request, path(request, ENTRY), said)
+    return attempt.told_at(path(request, ENTRY))
 
 
 def uninstall(request: Request) -> Response:
@@ -205,9 +207,9 @@ def uninstall(request: Request) -> Response:
     form = LeaveForm.of(request)
     # A server that does not confirm is asked again; ending it without that is done on its own page.
     del form.force
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             done = authmethods.uninstall(
                 context,
                 name,
@@ -215,9 +217,6 @@ def uninstall(request: Request) -> Response:
                 new_auth=form.new_auth.data,
                 actor=actor(request),
             )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(
                 request,
                 path(request, ENTRY),
@@ -225,22 +224,22 @@ def uninstall(request: Request) -> Response:
                 is_bad=not all(left.confirmed for left in done.left),
                 points=[left.message for left in done.left],
             )
-    try:
+    possible = Attempt(request)
+    with possible:
         with context.reading() as session:
             # The choice that spares nobody but those who are always kept, so that both numbers are known.
             planned = authmethods.uninstalling(session, context, name, "delete")
-    except TConnectError as error:
-        return _refused(request, error)
-    return ask(
-        request,
-        ENTRY,
-        title=_("Uninstall ${title}?", title=authmethods.titles_of(context)[name]),
-        consequences=_consequences(name, planned),
-        button=_("Uninstall"),
-        cancel=path(request, ENTRY),
-        refused=refused,
-        form=form,
-    )
+        return ask(
+            request,
+            ENTRY,
+            title=_("Uninstall ${title}?", title=authmethods.titles_of(context)[name]),
+            consequences=_consequences(name, planned),
+            button=_("Uninstall"),
+            cancel=path(request, ENTRY),
+            refused=attempt.refused,
+            form=form,
+        )
+    return possible.told_at(path(request, ENTRY))
 
 
 def _name(request: Request) -> str:
@@ -249,10 +248,6 @@ def _name(request: Request) -> str:
     if name not in authmethods.titles_of(request.tconnect):
         raise HTTPNotFound
     return name
-
-
-def _refused(request: Request, error: TConnectError) -> Response:
-    return go(request, path(request, ENTRY), error.text, is_bad=True)
 
 
 def _settings_of(request: Request, name: str) -> str:
@@ -286,10 +281,10 @@ def _results(request: Request, name: str) -> list[Result]:
         )
         return [Result(authmethods.TITLES[MANUAL], found, is_well=able > 0)]
     method = context.auth_methods.methods[name]
-    try:
+    attempt = Attempt(request)
+    with attempt:
         return [Result(method.title, method.test(context))]
-    except TConnectError as error:
-        return [Result(method.title, error.text, is_well=False)]
+    return [Result(method.title, attempt.refused or "", is_well=False)]
 
 
 def _results_of_servers(request: Request) -> list[Result]:

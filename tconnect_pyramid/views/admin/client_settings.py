@@ -13,14 +13,14 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import ValidationError
 
 from tconnect_pyramid.client import migration, servers
-from tconnect_pyramid.errors import InvalidInput, TConnectError
+from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.settings import format_option, parse_option
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, is_https, options_of, path, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, trimmed
 from tconnect_pyramid.views.notices import go
 
 ENTRY = "client.settings"
@@ -175,19 +175,16 @@ def settings(request: Request) -> Response:
     stored = options_of(request)
     fixed = {field for field, name in OPTIONS.items() if name in context.settings.fixed}
     form = _form(request, stored, fixed)
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
         values = {OPTIONS[field.name]: _value(field) for field in form}
         asks = _asks_first(stored, form)
         if asks:
             for name in (MIGRATE, MAPPING):
                 values.pop(name, None)
-        try:
+        with attempt:
             with context.unit() as session:
                 context.change_options(session, values, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             if asks:
                 return go(request, path(request, "client.migration", mapping=form.account_mapping.data))
             return go(request, path(request, ENTRY), _("The settings are saved."))
@@ -198,7 +195,7 @@ def settings(request: Request) -> Response:
         {
             "title": _("Totara Connect client settings"),
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "is_https": is_https(request),
             "fixed": fixed,
             "notes": {"migrate_accounts": ABUSE, "removed_person": DELETED_TOO},
@@ -212,15 +209,12 @@ def migrate(request: Request) -> Response:
     mapping = request.matchdict["mapping"]
     if mapping not in MAPPINGS:
         raise HTTPNotFound
-    refused = None
+    attempt = Attempt(request)
     if request.method == "POST":
-        try:
+        with attempt:
             with context.unit() as session:
                 values = {MIGRATE: True, MAPPING: mapping}
                 context.change_options(session, values, actor=actor(request))
-        except TConnectError as error:
-            refused = error.text
-        else:
             return go(
                 request,
                 path(request, ENTRY),
@@ -245,7 +239,7 @@ def migrate(request: Request) -> Response:
                 for each in found
             ],
             "warning": ABUSE,
-            "refused": refused,
+            "refused": attempt.refused,
             "back": path(request, ENTRY),
         },
     )

@@ -12,7 +12,7 @@ from pyramid.response import Response
 from wtforms import BooleanField, PasswordField, StringField, TextAreaField
 from wtforms.validators import DataRequired
 
-from tconnect_pyramid.errors import PeerError, TConnectError
+from tconnect_pyramid.errors import PeerError
 from tconnect_pyramid.peers import LAYERS, REMEDIES, Unwell
 from tconnect_pyramid.server import clients, overview
 from tconnect_pyramid.server.clients import LONGEST_NAME, ClientView, ClientWishes
@@ -34,7 +34,7 @@ from tconnect_pyramid.views.admin.pages import (
 )
 from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, PickerField, at_most, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, PickerField, at_most, trimmed
 from tconnect_pyramid.views.notices import go
 
 STATES: Mapping[str, Text] = {
@@ -184,24 +184,23 @@ def add(request: Request) -> Response:
     context = request.tconnect
     form = ClientForm.of(request, {"profile_fields": True, "jobs": True})
     del form.to_everybody
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
-            made = clients.register_client(
-                context,
-                _wishes(form),
-                form.setup_secret.data,
-                actor=actor(request),
-                timeout=CALL_TIMEOUT,
-            )
-        except PeerError as error:
-            refused = _unreached(error)
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
-            said = _("There is now an active connection between this site and ${name}.", name=made.name)
-            return go(request, path(request, "clients.card", id=made.id), said)
-    return _form(request, form, _("Add client"), refused, path(request, "clients"))
+        with attempt:
+            try:
+                made = clients.register_client(
+                    context,
+                    _wishes(form),
+                    form.setup_secret.data,
+                    actor=actor(request),
+                    timeout=CALL_TIMEOUT,
+                )
+            except PeerError as error:
+                attempt.refused = _unreached(error)
+            else:
+                said = _("There is now an active connection between this site and ${name}.", name=made.name)
+                return go(request, path(request, "clients.card", id=made.id), said)
+    return _form(request, form, _("Add client"), attempt.refused, path(request, "clients"))
 
 
 def card(request: Request) -> Response:
@@ -245,35 +244,29 @@ def edit(request: Request) -> Response:
     is_gone = client.restrict_to is not None and client.restrict_to not in known
     if not is_gone:
         del form.to_everybody
-    refused: str | None = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
         wishes = _wishes(form)
         if is_gone and wishes.restrict_audience_id is None and not form.to_everybody.data:
             # A form that cannot show the audience must not open the client to everybody: the rule refuses it.
             wishes = replace(wishes, restrict_audience_id=client.restrict_to)
-        try:
+        with attempt:
             with context.unit() as session:
                 clients.edit_client(session, context, client.id, wishes, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             said = _("${name} is saved.", name=form.name.data)
             return go(request, path(request, "clients.card", id=client.id), said)
     back = path(request, "clients.card", id=client.id)
-    return _form(request, form, _("Edit ${name}", name=client.name), refused, back)
+    return _form(request, form, _("Edit ${name}", name=client.name), attempt.refused, back)
 
 
 def remove(request: Request) -> Response:
     """Ask, and end the connection."""
     context = request.tconnect
     client = _client(request)
-    refused: str | None = None
+    attempt = Attempt(request)
     if request.method == "POST":
-        try:
+        with attempt:
             clients.remove_client(context, client.id, actor=actor(request))
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
             return go(request, path(request, "clients"), _("${name} is removed.", name=client.name))
     with context.reading() as session:
         health = overview.health_of(session, context, client)
@@ -295,7 +288,7 @@ def remove(request: Request) -> Response:
         ],
         button=_("Remove"),
         cancel=path(request, "clients.card", id=client.id),
-        refused=refused,
+        refused=attempt.refused,
     )
 
 

@@ -8,12 +8,11 @@ from pyramid.request import Request
 from pyramid.response import Response
 from wtforms import BooleanField
 
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.server import clients
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, is_https, options_of, path, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm
+from tconnect_pyramid.views.forms import Attempt, PageForm
 from tconnect_pyramid.views.notices import go
 
 
@@ -52,16 +51,13 @@ def features(request: Request) -> Response:
     context = request.tconnect
     stored = options_of(request)
     form = FeaturesForm.of(request, {"server_enabled": stored.server_enabled})
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
         on = form.server_enabled.data
-        try:
+        with attempt:
             if on != stored.server_enabled:
                 with context.unit() as session:
                     clients.enable(session, context, on, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, "features"), _("The features are saved."))
     return show(
         request,
@@ -70,7 +66,7 @@ def features(request: Request) -> Response:
         {
             "title": _("Advanced features"),
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "is_https": is_https(request),
             "fixed": "server.enabled" in context.settings.fixed,
         },

@@ -11,13 +11,14 @@ from pyramid.response import Response
 
 from tconnect_pyramid.client import runs
 from tconnect_pyramid.client.servers import list_servers
-from tconnect_pyramid.errors import NotFound, TConnectError
+from tconnect_pyramid.errors import NotFound
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.background import wait_seconds
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, show
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.admin.servers import COUNTS, KINDS, RUN_STATES
+from tconnect_pyramid.views.forms import Attempt
 from tconnect_pyramid.views.notices import go
 
 ENTRY = "runs"
@@ -100,21 +101,22 @@ def approve(request: Request) -> Response:
         future = request.tconnect_background.begin(
             f"approve {id_}", partial(runs.approve_run, context, id_, actor=actor(request))
         )
-        try:
-            report = future.result(wait_seconds(request))
-        except NotFound:
-            raise HTTPNotFound from None
-        except TConnectError as error:
-            return go(request, here, error.text, is_bad=True)
-        except TimeoutError:
-            said = _("The synchronisation is under way. This list shows how it went.")
-            return go(request, path(request, ENTRY), said)
-        there = here if report.run is None else path(request, "runs.show", id=report.run)
-        is_good = report.state in {"done", "partial"}
-        said = _(
-            "Run ${id} is approved and done anew: ${state}.", id=str(id_), state=RUN_STATES[report.state]
-        )
-        return go(request, there, said, is_bad=not is_good)
+        attempt = Attempt(request)
+        with attempt:
+            try:
+                report = future.result(wait_seconds(request))
+            except NotFound:
+                raise HTTPNotFound from None
+            except TimeoutError:
+                said = _("The synchronisation is under way. This list shows how it went.")
+                return go(request, path(request, ENTRY), said)
+            there = here if report.run is None else path(request, "runs.show", id=report.run)
+            is_good = report.state in {"done", "partial"}
+            said = _(
+                "Run ${id} is approved and done anew: ${state}.", id=str(id_), state=RUN_STATES[report.state]
+            )
+            return go(request, there, said, is_bad=not is_good)
+        return attempt.told_at(here)
     return _ask(
         request,
         title=_("Approve run ${id}?", id=str(id_)),
@@ -128,13 +130,14 @@ def reject(request: Request) -> Response:
     context, id_ = request.tconnect, id_of(request)
     if request.method == "POST":
         here = path(request, "runs.show", id=id_)
-        try:
-            runs.reject_run(context, id_, actor=actor(request))
-        except NotFound:
-            raise HTTPNotFound from None
-        except TConnectError as error:
-            return go(request, here, error.text, is_bad=True)
-        return go(request, here, _("Run ${id} is rejected.", id=str(id_)))
+        attempt = Attempt(request)
+        with attempt:
+            try:
+                runs.reject_run(context, id_, actor=actor(request))
+            except NotFound:
+                raise HTTPNotFound from None
+            return go(request, here, _("Run ${id} is rejected.", id=str(id_)))
+        return attempt.told_at(here)
     return _ask(
         request,
         title=_("Reject run ${id}?", id=str(id_)),
@@ -146,13 +149,19 @@ def reject(request: Request) -> Response:
 def _ask(request: Request, *, title: Text, effect: Text, button: Text) -> Response:
     id_ = id_of(request)
     here = path(request, "runs.show", id=id_)
-    try:
-        with request.tconnect.reading() as session:
-            removals = runs.removals_of(session, id_)
-    except NotFound:
-        raise HTTPNotFound from None
-    except TConnectError as error:
-        return go(request, here, error.text, is_bad=True)
+    attempt = Attempt(request)
+    with attempt:
+        try:
+            with request.tconnect.reading() as session:
+                removals = runs.removals_of(session, id_)
+        except NotFound:
+            raise HTTPNotFound from None
+        told = [*_told(removals), effect]
+        return ask(request, ENTRY, title=title, consequences=told, button=button, cancel=here)
+    return attempt.told_at(here)
+
+
+def _told(removals: runs.Removals) -> list[Text]:
     told = [
         plural("It would delete ${number}.", "It would delete ${number}.", removals.counts.get("deleted", 0)),
         plural(
@@ -168,4 +177,4 @@ def _ask(request: Request, *, title: Text, effect: Text, button: Text) -> Respon
     if removals.named:
         more = sum(removals.counts.values()) > len(removals.named)
         told.append(_("Among them: ${names}", names=", ".join(removals.named) + (", …" if more else "")))
-    return ask(request, ENTRY, title=title, consequences=[*told, effect], button=button, cancel=here)
+    return told

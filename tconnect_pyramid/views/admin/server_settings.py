@@ -8,11 +8,10 @@ from pyramid.response import Response
 from wtforms import BooleanField, Field, Form, IntegerField
 from wtforms.validators import InputRequired, ValidationError
 
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, is_https, options_of, path, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm
+from tconnect_pyramid.views.forms import Attempt, PageForm
 from tconnect_pyramid.views.notices import go
 
 OPTIONS = {"sync_passwords": "server.sync_passwords", "session_timeout": "session.timeout"}
@@ -62,15 +61,12 @@ def settings(request: Request) -> Response:
         request,
         {"sync_passwords": stored.server_sync_passwords, "session_timeout": stored.session_timeout},
     )
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 values = {OPTIONS[field.name]: field.data for field in form}
                 context.change_options(session, values, actor=actor(request))
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, "server.settings"), _("The settings are saved."))
     return show(
         request,
@@ -79,7 +75,7 @@ def settings(request: Request) -> Response:
         {
             "title": _("Totara Connect server settings"),
             "form": form,
-            "refused": refused,
+            "refused": attempt.refused,
             "is_https": is_https(request),
             "fixed": {field for field, name in OPTIONS.items() if name in context.settings.fixed},
         },

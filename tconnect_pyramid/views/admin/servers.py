@@ -20,13 +20,12 @@ from tconnect_pyramid.client.runs import PAGE
 from tconnect_pyramid.client.servers import ServerView
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.syncing import LastRun
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.peers import Unwell
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, id_of, is_https, path, present, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, at_most, in_words, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, at_most, in_words, trimmed
 from tconnect_pyramid.views.notices import go
 
 ENTRY = "servers"
@@ -147,11 +146,12 @@ def connect(request: Request) -> Response:
     """Invite a new server."""
     if request.method == "POST":
         context = request.tconnect
-        try:
+        attempt = Attempt(request)
+        with attempt:
             with context.unit() as session:
                 connecting.open_invitation(session, context, actor=actor(request))
-        except TConnectError as error:
-            return _index(request, refused=error.text)
+            return go(request, path(request, ENTRY))
+        return _index(request, attempt.refused)
     return go(request, path(request, ENTRY))
 
 
@@ -179,18 +179,15 @@ def edit(request: Request) -> Response:
     context = request.tconnect
     found = _found(request)
     form = ServerForm.of(request, {"comment": found.comment})
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 servers.edit_server(
                     session, context, found.id, comment=form.comment.data, actor=actor(request)
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, ENTRY), _("${name} is saved.", name=found.name))
-    return _card(request, found, form, refused)
+    return _card(request, found, form, attempt.refused)
 
 
 def test(request: Request) -> Response:
@@ -229,9 +226,9 @@ def leave(request: Request) -> Response:
     found = _found(request)
     is_new = found.state != servers.LEAVING
     form = (LeaveForm if is_new else AskAgainForm).of(request)
-    refused = None
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             left = leaving.leave(
                 context,
                 found.id,
@@ -240,9 +237,6 @@ def leave(request: Request) -> Response:
                 force=form.force.data,
                 actor=actor(request),
             )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             return go(request, path(request, ENTRY), left.message, is_bad=not left.confirmed)
     effect = None
     if is_new:
@@ -256,7 +250,7 @@ def leave(request: Request) -> Response:
         consequences=_still_waiting(found) if effect is None else _consequences(effect),
         button=_("Leave") if is_new else _("Ask again"),
         cancel=path(request, "servers.edit", id=found.id),
-        refused=refused,
+        refused=attempt.refused,
         form=form,
     )
 
