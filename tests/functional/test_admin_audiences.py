@@ -121,7 +121,7 @@ def test_the_list_is_searched_sorted_and_paged_by_key(site):
         for link in page.html.select("tbody td:first-child a")
     ]
     assert names == [f"Team {number:02}" for number in range(60)]
-    assert third.click("Before").html.select_one("tbody td a").get_text() == "Team 25"
+    assert third.click("Previous page").html.select_one("tbody td a").get_text() == "Team 25"
 
     by_number = first.click("ID number")
     assert by_number.html.select_one("tbody td a").get_text() == "Team 59"
