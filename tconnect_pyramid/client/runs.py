@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS, approved_by
-from tconnect_pyramid.client.sync.history import HELD, REJECTED
+from tconnect_pyramid.client.sync.history import APPROVED, HELD, REJECTED
 from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS, Action, kind_of_line, members_removed
 from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.context import Context
@@ -101,6 +101,7 @@ def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
 
     What the new run would remove beyond that is held again. Raises NotFound, Conflict when the run is
     not held (any more) or its server is gone, and SyncBusy; after the last one the approval stands.
+    The held run's state is `approved` as soon as the new one has taken its place.
     """
     with context.unit() as session:
         run = _held(session, run_id)
@@ -109,7 +110,11 @@ def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
         approved = _approve(session, run, context.clock() + APPROVAL_SECONDS)
         context.audit(session, actor, "run.approved", str(run_id), kind=run.kind, removals=approved)
         kind, server_id = run.kind, run.server_id
-    return run_sync(context, kind, server_id, origin=COMMAND if actor == COMMAND else PAGE)
+    report = run_sync(context, kind, server_id, origin=COMMAND if actor == COMMAND else PAGE)
+    with context.unit() as session:
+        # Only one that was replaced: while nothing took its place, it can be approved again.
+        session.execute(update(Run).where(Run.id == run_id, Run.state == REJECTED).values(state=APPROVED))
+    return report
 
 
 def reject_run(context: Context, run_id: int, *, actor: str) -> None:

@@ -13,7 +13,7 @@ from tconnect_pyramid.models.base import AccountKey, Base, Pk, Seconds, never_re
 class Run(Base):
     """One execution of one kind of sync with one server.
 
-    `state` is one of `running`, `done`, `partial`, `failed`, `held`, `rejected`, `undone`.
+    `state` is one of `running`, `done`, `partial`, `failed`, `held`, `approved`, `rejected`, `undone`.
     """
 
     __tablename__ = "tconnect_run"

@@ -90,7 +90,9 @@ def test_approving_removes_exactly_the_people_that_were_listed(site, server):
     done = site.command("client", "run", "list")[0]
     assert page.request.path == f"{RUNS}/{done['run']}"
     assert (done["state"], done["origin"], done["counts"]["suspended"]) == ("done", "page", 2)
-    assert run(site, held)["state"] == "rejected"
+    assert run(site, held)["state"] == "approved"
+    assert "Approved" in text(site.page(f"{RUNS}/{held}"))
+    assert f"Run {done['run']} took its place." in text(site.page(f"{RUNS}/{held}"))
     assert suspended(site) == {"N1", "N2"}
 
 
@@ -162,7 +164,7 @@ def test_a_held_run_of_members_is_shown_and_approving_lets_exactly_those_go(site
 
     assert notice(page) == f"Run {held} is approved and done anew: Done."
     assert members(site) == {"Audience 1": 2, "Course 1": 2}
-    assert run(site, held)["state"] == "rejected"
+    assert run(site, held)["state"] == "approved"
 
 
 def test_an_audience_that_lost_more_members_meanwhile_keeps_all_of_them(site, server):

@@ -19,6 +19,7 @@ PARTIAL = "partial"
 FAILED = "failed"
 HELD = "held"
 REJECTED = "rejected"
+APPROVED = "approved"
 PLANNED = "planned"
 
 

@@ -43,7 +43,7 @@ class RunReport:
     """One run. `server` is its `serveridnumber`; `run` the run's id, None for a dry run.
 
     `state`: `done`, `partial` (some records were skipped), `failed`, `held` (see `message`), `planned`
-    (a dry run), or, of earlier runs, `running` and `rejected`. `counts` and `lines` of a run that is
+    (a dry run), or, of earlier runs, `running`, `approved` and `rejected`. `counts` and `lines` of a run that is
     held or planned say what it wanted to do; there may be very many. `asked` is False when this kind is not synchronised with the
     server, as `message` says: it was not even asked, and there is no run.
     """

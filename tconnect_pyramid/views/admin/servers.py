@@ -49,6 +49,7 @@ RUN_STATES = {
     "partial": _("Done, but for some records"),
     "failed": _("Failed"),
     "held": _("Held, waits for a decision"),
+    "approved": _("Approved"),
     "rejected": _("Rejected"),
 }
 COUNTS = {
