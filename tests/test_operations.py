@@ -76,6 +76,8 @@ OPERATIONS = [
     ("directory.jobs.move_job", "job move", "jobs.move"),
     ("directory.jobs.delete_job", "job delete", "jobs.delete"),
     ("directory.profiles.add_field", "field add", "fields.add"),
+    ("directory.profiles.edit_field", "field edit", "fields.edit"),
+    ("directory.profiles.move_field", "field move", "fields.move"),
     ("directory.profiles.delete_field", "field delete", "fields.delete"),
     ("server.clients.enable", "server enable", "features"),
     ("server.clients.enable", "server disable", "features"),

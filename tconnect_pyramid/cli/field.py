@@ -54,6 +54,41 @@ def add(site: Site, shortname: str, name: str, datatype: str, choices: tuple[str
     return Answer(row, described(row))
 
 
+@command(field, "edit")
+@click.argument("field")
+@click.option("--name", help="What people are shown; an empty one makes it the short name.")
+@click.option("--shortname", help="By which peers know it: on a client it is another field then.")
+@click.option("--choice", "choices", multiple=True, help="All that a menu offers from now on; is repeated.")
+def edit(site: Site, field: str, name: str | None, shortname: str | None, choices: tuple[str, ...]) -> Answer:
+    """Change a custom profile field. Its type stays, and so does a choice that somebody has."""
+    context = site.migrated()
+    with context.unit() as session:
+        found = profiles.find_field(session, field)
+        edited = profiles.edit_field(
+            session,
+            context,
+            found.id,
+            name=name,
+            shortname=shortname,
+            choices=choices or None,
+            actor=ACTOR,
+        )
+    row = asdict(edited)
+    return Answer(row, described(row))
+
+
+@command(field, "move")
+@click.argument("field")
+@click.argument("place", type=click.IntRange(1))
+def move(site: Site, field: str, place: int) -> Answer:
+    """Give a custom profile field another place in the order, counted from 1."""
+    context = site.migrated()
+    with context.unit() as session:
+        found = profiles.find_field(session, field)
+        row = asdict(profiles.move_field(session, context, found.id, place, actor=ACTOR))
+    return Answer(row, described(row))
+
+
 @command(field, "delete")
 @click.argument("field")
 def delete(site: Site, field: str) -> Answer:

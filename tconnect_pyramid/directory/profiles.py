@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.directory.accounts import forget_digests, in_batches
@@ -17,6 +18,7 @@ from tconnect_pyramid.directory.surroundings import Surroundings, known_members,
 from tconnect_pyramid.directory.values import checked
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import ProfileField, ProfileValue
+from tconnect_pyramid.texts import plural
 from tconnect_pyramid.texts import text as _
 
 DATATYPES = ("checkbox", "date", "datetime", "menu", "text", "textarea")
@@ -86,26 +88,16 @@ def add_field(
     Peers know it by short name and datatype together. Raises InvalidInput, and Conflict when the short name
     is taken.
     """
-    short = line("shortname", shortname, LONGEST_SHORTNAME, needed=True)
-    if any(character.isspace() for character in short):
-        raise InvalidInput("shortname", _("shortname: has blanks; leave them out."))
-    shown = line("name", name, LONGEST_NAME) or short
     if datatype not in DATATYPES:
         raise InvalidInput(
             "datatype", _("datatype: expected one of ${datatypes}.", datatypes=", ".join(DATATYPES))
         )
-    offered = [line("choices", choice, LONGEST_CHOICE, needed=True) for choice in choices]
-    if bool(offered) != (datatype == "menu"):
-        raise InvalidInput("choices", _("choices: a menu needs some, and other types have none."))
-    if len(set(offered)) < len(offered):
-        raise InvalidInput("choices", _("choices: one is given twice."))
-    if session.scalar(select(ProfileField.id).where(ProfileField.shortname == short)) is not None:
-        raise Conflict(_("There is already a custom profile field ${short}.", short=repr(short)))
+    short = _shortname(session, shortname)
     row = ProfileField(
         shortname=short,
-        name=shown,
+        name=line("name", name, LONGEST_NAME) or short,
         datatype=datatype,
-        choices="\n".join(offered),
+        choices="\n".join(_choices(datatype, choices)),
         sortorder=(session.scalar(select(func.max(ProfileField.sortorder))) or 0) + 1,
     )
     session.add(row)
@@ -114,11 +106,61 @@ def add_field(
     return find_field(session, short)
 
 
+def edit_field(
+    session: Session,
+    around: Surroundings,
+    field_id: int,
+    *,
+    shortname: str | None = None,
+    name: str | None = None,
+    choices: Sequence[str] | None = None,
+    actor: str = "command",
+) -> FieldView:
+    """Change what is given of a field; its datatype stays, as everybody's values are of it.
+
+    An empty `name` makes the short name the name. A choice that somebody has cannot be taken away: it would be a
+    value that they may not give themselves. Raises NotFound, InvalidInput and Conflict.
+    """
+    row = _row(session, field_id)
+    changes: dict[str, str] = {}
+    if shortname is not None:
+        changes["shortname"] = _shortname(session, shortname, but=field_id)
+    if name is not None:
+        changes["name"] = line("name", name, LONGEST_NAME) or changes.get("shortname", row.shortname)
+    if choices is not None:
+        offered = _choices(row.datatype, choices)
+        _check_unused(session, row, offered)
+        changes["choices"] = "\n".join(offered)
+    changed = {what: value for what, value in changes.items() if getattr(row, what) != value}
+    if changed:
+        for what, value in changed.items():
+            setattr(row, what, value)
+        session.flush()
+        around.audit(session, actor, "field.edited", row.shortname, id=field_id, fields=sorted(changed))
+    return _one(session, field_id)
+
+
+def move_field(
+    session: Session, around: Surroundings, field_id: int, place: int, *, actor: str = "command"
+) -> FieldView:
+    """Give a field another place in the order, counted from 1. Raises NotFound."""
+    row = _row(session, field_id)
+    others = [each.id for each in list_fields(session) if each.id != field_id]
+    others.insert(max(place, 1) - 1, field_id)
+    table = cast("Table", ProfileField.__table__)
+    session.execute(
+        update(table).where(table.c.id == bindparam("row_id")).values(sortorder=bindparam("place")),
+        [{"row_id": id_, "place": number} for number, id_ in enumerate(others, start=1)],
+    )
+    session.expire_all()
+    moved = _one(session, field_id)
+    around.audit(session, actor, "field.moved", row.shortname, id=field_id, place=moved.sortorder)
+    return moved
+
+
 def delete_field(session: Session, around: Surroundings, field_id: int, *, actor: str = "command") -> None:
     """Remove a field with what everybody has in it. Raises NotFound."""
-    row = session.get(ProfileField, field_id)
-    if row is None:
-        raise NotFound(_("There is no custom profile field with the id ${id}.", id=str(field_id)))
+    row = _row(session, field_id)
     short = row.shortname
     session.execute(delete(ProfileValue).where(ProfileValue.field_id == field_id))
     session.delete(row)
@@ -165,3 +207,52 @@ def set_value(
     if data:
         session.execute(insert(ProfileValue).values(account_key=key, field_id=found.id, data=data))
     around.audit(session, actor, "account.field_set", found.shortname, id=key)
+
+
+def _row(session: Session, field_id: int) -> ProfileField:
+    row = session.get(ProfileField, field_id)
+    if row is None:
+        raise NotFound(_("There is no custom profile field with the id ${id}.", id=str(field_id)))
+    return row
+
+
+def _one(session: Session, field_id: int) -> FieldView:
+    return next(found for found in list_fields(session) if found.id == field_id)
+
+
+def _shortname(session: Session, shortname: str, *, but: int | None = None) -> str:
+    short = line("shortname", shortname, LONGEST_SHORTNAME, needed=True)
+    if any(character.isspace() for character in short):
+        raise InvalidInput("shortname", _("shortname: has blanks; leave them out."))
+    holder = session.scalar(select(ProfileField.id).where(ProfileField.shortname == short))
+    if holder is not None and holder != but:
+        raise Conflict(_("There is already a custom profile field ${short}.", short=repr(short)))
+    return short
+
+
+def _choices(datatype: str, choices: Sequence[str]) -> list[str]:
+    offered = [line("choices", choice, LONGEST_CHOICE, needed=True) for choice in choices]
+    if bool(offered) != (datatype == "menu"):
+        raise InvalidInput("choices", _("choices: a menu needs some, and other types have none."))
+    if len(set(offered)) < len(offered):
+        raise InvalidInput("choices", _("choices: one is given twice."))
+    return offered
+
+
+def _check_unused(session: Session, row: ProfileField, offered: Sequence[str]) -> None:
+    for gone in row.choices.split("\n") if row.choices else ():
+        if gone in offered:
+            continue
+        number = session.scalar(
+            select(func.count()).where(ProfileValue.field_id == row.id, ProfileValue.data == gone)
+        )
+        if number:
+            raise InvalidInput(
+                "choices",
+                plural(
+                    "choices: ${number} person has ${choice}; it cannot be taken away before they have another one.",
+                    "choices: ${number} people have ${choice}; it cannot be taken away before they have another one.",
+                    number,
+                    choice=repr(gone),
+                ),
+            )

@@ -93,7 +93,8 @@ def test_deleting_asks_names_what_is_lost_and_wants_a_recent_log_in(site):
 
 @pytest.mark.parametrize("id_", ["7", "x", "99999999999999999999"])
 def test_what_is_not_there_is_not_found(site, id_):
-    site.page(f"/admin/fields/{id_}/delete", status=404)
+    for page in ("", "/move", "/delete"):
+        site.page(f"/admin/fields/{id_}{page}", status=404)
 
 
 def test_only_administrators_get_in(site):
@@ -104,7 +105,103 @@ def test_only_administrators_get_in(site):
     form = root.get("/login").forms["login"]
     form["username"], form["password"] = "ada", "correct horse battery"
     form.submit(status=303)
-    for path in ("", "/add", f"/{id_}/delete"):
+    for path in ("", "/add", f"/{id_}", f"/{id_}/move", f"/{id_}/delete"):
         root.get(f"/admin/fields{path}", status=403)
         root.post(f"/admin/fields{path}", {"shortname": "mine"}, status=403)
     assert [row["shortname"] for row in site.command("field", "list")] == ["shoe"]
+
+
+def edit_form(site, id_, **values):
+    form = site.page(f"/admin/fields/{id_}").forms["form"]
+    for name, value in values.items():
+        form[name] = value
+    return form
+
+
+def test_one_is_changed_but_for_its_kind(site):
+    id_ = add(site, name="Size of shoes")
+    page = site.page(f"/admin/fields/{id_}")
+    assert "is emptied by the next synchronisation" in page.html.find(id="shortname-help").get_text()
+    assert page.html.find(id="datatype") is None
+    assert page.html.find(id="choices") is None
+
+    done = edit_form(site, id_, shortname="boot", name="Size of boots").submit(status=303).follow()
+
+    assert notice(done) == "Size of boots is saved."
+    (row,) = site.command("field", "list")
+    assert (row["shortname"], row["name"], row["datatype"]) == ("boot", "Size of boots", "text")
+
+
+def test_a_menu_gets_other_choices_but_keeps_those_that_somebody_has(site):
+    id_ = add(site, "shirt", "menu", choices=["S", "M", "L"])
+    ada = add_person(site.context)
+    with site.context.unit() as session:
+        set_value(session, site.context, ada, "shirt", "M")
+
+    refused = edit_form(site, id_, choices="L\nS").submit(status=200)
+    said = refused.html.find(id="choices-error").get_text()
+    assert said == "1 person has 'M'; it cannot be taken away before they have another one."
+    assert refused.forms["form"]["choices"].value == "L\nS"
+    edit_form(site, id_, choices="XL\r\nM").submit(status=303)
+
+    (row,) = site.command("field", "list")
+    assert row["choices"] == ["XL", "M"]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "said"),
+    [
+        ({"shortname": ""}, "shortname", "Enter a short name."),
+        ({"shortname": "a b"}, "shortname", "Has blanks; leave them out."),
+        ({"choices": ""}, "choices", "A menu needs some"),
+        ({"choices": "A\nA"}, "choices", "One is given twice."),
+        ({"choices": "x" * 256}, "choices", "255"),
+    ],
+)
+def test_what_a_field_cannot_be_stands_at_its_field(site, values, field, said):
+    id_ = add(site, "shirt", "menu", choices=["S"])
+    before = site.command("field", "list")
+    refused = edit_form(site, id_, **values).submit(status=200)
+    assert said in refused.html.find(id=f"{field}-error").get_text()
+    assert site.command("field", "list") == before
+
+
+def test_the_short_name_of_another_one_is_refused(site):
+    add(site, "shoe")
+    id_ = add(site, "hat")
+    refused = edit_form(site, id_, shortname="shoe").submit(status=200)
+    assert "There is already a custom profile field 'shoe'." in text(refused)
+
+
+def test_they_are_put_in_order(site):
+    ids = [add(site, name) for name in ("a", "b", "c")]
+    page = site.page("/admin/fields")
+    assert len(page.html.find_all("button", string=lambda s: s and s.startswith("Up"))) in {0, 2}
+
+    def press(id_, to):
+        form = site.page("/admin/fields").forms
+        found = next(
+            each for each in form.values()
+            if each.action.endswith(f"/fields/{id_}/move") and each["to"].value == to
+        )  # fmt: skip
+        return found.submit(status=303).follow()
+
+    assert notice(press(ids[2], "up")) == "c has another place now."
+    assert [row["shortname"] for row in site.command("field", "list")] == ["a", "c", "b"]
+    press(ids[0], "down")
+    assert [row["shortname"] for row in site.command("field", "list")] == ["c", "a", "b"]
+    site.page(f"/admin/fields/{ids[0]}/move", status=303)
+    assert [row["shortname"] for row in site.command("field", "list")] == ["c", "a", "b"]
+
+
+def test_the_command_changes_and_moves_them(site):
+    add(site, "shoe")
+    add(site, "shirt", "menu", choices=["S", "M"])
+
+    edited = site.command("field", "edit", "shirt", "--choice", "M", "--choice", "XL", "--name", "Size")
+    assert (edited["name"], edited["choices"], edited["datatype"]) == ("Size", ["M", "XL"], "menu")
+    assert site.command("field", "edit", "shirt", "--name", "")["name"] == "shirt"
+    assert site.command("field", "edit", "shoe", "--shortname", "boot")["shortname"] == "boot"
+    assert site.command("field", "move", "shirt", "1")["sortorder"] == 1
+    assert site.command("field", "move", "shirt", "9")["sortorder"] == 2
+    assert [row["shortname"] for row in site.command("field", "list")] == ["boot", "shirt"]

@@ -17,15 +17,16 @@ from tconnect_pyramid.directory.profiles import (
     add_field,
     count_values,
     delete_field,
+    edit_field,
     list_fields,
+    move_field,
 )
-from tconnect_pyramid.errors import TConnectError
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, id_of, path, present
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.forms import PageForm, trimmed
+from tconnect_pyramid.views.forms import Attempt, PageForm, trimmed
 from tconnect_pyramid.views.notices import go
 
 TYPES: Mapping[str, Text] = {
@@ -36,17 +37,20 @@ TYPES: Mapping[str, Text] = {
     "text": _("A line of text"),
     "textarea": _("A longer text"),
 }
+MENU = "menu"
 
 
 def includeme(config: Configurator) -> None:
     """Add the pages."""
     add_page(config, "fields", "/fields", index)
     add_page(config, "fields.add", "/fields/add", add)
+    add_page(config, "fields.edit", "/fields/{id}", edit)
+    add_page(config, "fields.move", "/fields/{id}/move", move)
     add_page(config, "fields.delete", "/fields/{id}/delete", delete, recent=True)
 
 
 class FieldForm(PageForm):
-    """A new field."""
+    """What can be said of a field at any time; `choices` only of a menu."""
 
     shortname = StringField(
         _("Short name"),
@@ -59,14 +63,26 @@ class FieldForm(PageForm):
     name = StringField(
         _("Name"), filters=[trimmed], description=_("Shown to people. Without one it is the short name.")
     )
-    datatype = SelectField(
-        _("Kind"), choices=[SelectChoice(name, TYPES.get(name, name)) for name in DATATYPES]
-    )
     choices = TextAreaField(
         _("Choices"),
         filters=[trimmed],
         description=_("For one of a list: what can be chosen, one on each line."),
         render_kw={"rows": "5"},
+    )
+
+    @property
+    def offered(self) -> list[str]:
+        """The choices, without the lines that are empty."""
+        return [line.strip() for line in self.choices.data.split("\n") if line.strip()]
+
+
+class NewFieldForm(FieldForm):
+    """A new field, whose kind it keeps for life."""
+
+    datatype = SelectField(
+        _("Kind"),
+        choices=[SelectChoice(name, TYPES.get(name, name)) for name in DATATYPES],
+        description=_("It cannot be changed later: everybody's values are of this kind."),
     )
 
 
@@ -85,10 +101,10 @@ def index(request: Request) -> Response:
 def add(request: Request) -> Response:
     """Make one, the last."""
     context = request.tconnect
-    form = FieldForm.of(request)
-    refused: str | None = None
+    form = NewFieldForm.of(request)
+    attempt = Attempt(request, form)
     if form.is_sent(request):
-        try:
+        with attempt:
             with context.unit() as session:
                 made = add_field(
                     session,
@@ -96,42 +112,73 @@ def add(request: Request) -> Response:
                     form.shortname.data,
                     name=form.name.data,
                     datatype=form.datatype.data,
-                    choices=[line.strip() for line in form.choices.data.split("\n") if line.strip()],
+                    choices=form.offered,
                     actor=actor(request),
                 )
-        except TConnectError as error:
-            refused = form.refuse(request, error)
-        else:
             said = _("Profiles have the field ${name} now.", name=made.name)
             return go(request, path(request, "fields"), said)
-    return show(
+    return _form(request, _("Add a field"), form, attempt)
+
+
+def edit(request: Request) -> Response:
+    """Change one."""
+    context = request.tconnect
+    found = _found(request)
+    form = FieldForm.of(
         request,
-        "form",
-        "fields",
-        {
-            "title": _("Add a field"),
-            "form": form,
-            "refused": refused,
-            "back": path(request, "fields"),
-            "kept_elsewhere": False,
-        },
+        {"shortname": found.shortname, "name": found.name, "choices": "\n".join(found.choices)},
     )
+    form.shortname.description = _(
+        "By which other sites know it. With another one it is another field on the clients: what they have of this one "
+        "is emptied by the next synchronisation."
+    )
+    if found.datatype != MENU:
+        del form.choices
+    attempt = Attempt(request, form)
+    if form.is_sent(request):
+        with attempt:
+            with context.unit() as session:
+                edit_field(
+                    session,
+                    context,
+                    found.id,
+                    shortname=form.shortname.data,
+                    name=form.name.data,
+                    choices=form.offered if found.datatype == MENU else None,
+                    actor=actor(request),
+                )
+            return go(request, path(request, "fields"), _("${name} is saved.", name=form.name.data))
+    return _form(request, _("Edit ${name}", name=found.name), form, attempt)
+
+
+def move(request: Request) -> Response:
+    """Give a field the place before or behind its neighbour: the value of the button."""
+    context = request.tconnect
+    found = _found(request)
+    back = path(request, "fields")
+    steps = {"up": -1, "down": 1}.get(request.POST.get("to", "")) if request.method == "POST" else None
+    if steps is None:
+        return go(request, back)
+    attempt = Attempt(request)
+    with attempt:
+        with context.unit() as session:
+            order = [each.id for each in list_fields(session)]
+            move_field(session, context, found.id, order.index(found.id) + 1 + steps, actor=actor(request))
+        return go(request, back, _("${name} has another place now.", name=found.name))
+    return go(request, back, attempt.refused or "", is_bad=True)
 
 
 def delete(request: Request) -> Response:
     """Ask, and remove one with what everybody has in it."""
     context = request.tconnect
+    found = _found(request)
     with context.reading() as session:
-        found: FieldView = present([each for each in list_fields(session) if each.id == id_of(request)])
         number = count_values(session, found.id)
-    refused: str | None = None
+    attempt = Attempt(request)
     if request.method == "POST":
-        try:
+        with attempt:
             with context.unit() as session:
                 delete_field(session, context, found.id, actor=actor(request))
-        except TConnectError as error:
-            refused = request.tconnect_words.said(error.text)
-        else:
             return go(request, path(request, "fields"), _("${name} is deleted.", name=found.name))
     return ask(
         request,
@@ -147,5 +194,26 @@ def delete(request: Request) -> Response:
         ],
         button=_("Delete"),
         cancel=path(request, "fields"),
-        refused=refused,
+        refused=attempt.refused,
+    )
+
+
+def _found(request: Request) -> FieldView:
+    id_ = id_of(request)
+    with request.tconnect.reading() as session:
+        return present([each for each in list_fields(session) if each.id == id_])
+
+
+def _form(request: Request, title: Text, form: FieldForm, attempt: Attempt) -> Response:
+    return show(
+        request,
+        "form",
+        "fields",
+        {
+            "title": title,
+            "form": form,
+            "refused": attempt.refused,
+            "back": path(request, "fields"),
+            "kept_elsewhere": False,
+        },
     )
