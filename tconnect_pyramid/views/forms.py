@@ -88,12 +88,6 @@ class PageForm(Form):
             return False
         return bool(self.validate())
 
-    def refuse(self, request: Request, error: TConnectError) -> str | None:
-        """Put what a rule has refused to its field; gives it back as a sentence where it is about none."""
-        attempt = Attempt(request, self)
-        attempt.__exit__(type(error), error, None)
-        return attempt.refused
-
 
 class Attempt:
     """Try what a page was asked to do; what a rule refuses is shown on that page, and is no error of the site.

@@ -165,7 +165,7 @@ def move(request: Request) -> Response:
             order = [each.id for each in list_fields(session)]
             move_field(session, context, found.id, order.index(found.id) + 1 + steps, actor=actor(request))
         return go(request, back, _("${name} has another place now.", name=found.name))
-    return go(request, back, attempt.refused or "", is_bad=True)
+    return attempt.told_at(back)
 
 
 def delete(request: Request) -> Response:

@@ -222,7 +222,7 @@ def move_framework(hierarchy: Hierarchy, request: Request) -> Response:
                 session, context, hierarchy, found.id, place, actor=actor(request)
             )
         return go(request, back, _("${name} has another place now.", name=found.fullname))
-    return go(request, back, attempt.refused or "", is_bad=True)
+    return attempt.told_at(back)
 
 
 def delete_framework(hierarchy: Hierarchy, request: Request) -> Response:

@@ -159,7 +159,7 @@ def move(request: Request) -> Response:
             place = min(max(found.sortorder + steps, 1), most)
             move_job(session, context, found.id, place, actor=actor(request))
         return go(request, back, _("${name} has another place now.", name=found.fullname or found.idnumber))
-    return go(request, back, attempt.refused or "", is_bad=True)
+    return attempt.told_at(back)
 
 
 def delete(request: Request) -> Response:
