@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 from sqlalchemy.exc import DBAPIError
@@ -16,12 +16,15 @@ from tconnect_pyramid.errors import InvalidInput, NotFound, TConnectError
 
 JSON = "--json"
 FROM_STDIN = "-"
+CSV = "as_csv"
 NONE = "none"
 """What is written where nothing is wanted."""
 ACTOR = "command"
 """Who did it, in the audit trail."""
 
 INTERRUPTED = 130
+
+F = TypeVar("F", bound=Callable[..., Answer])
 
 
 class Program(click.Group):
@@ -63,6 +66,8 @@ def command(group: click.Group, name: str) -> Callable[[Callable[..., Answer]], 
         @click.pass_context
         @functools.wraps(function)
         def run(ctx: click.Context, /, as_json: bool, **parameters: Any) -> None:
+            if as_json and parameters.get(CSV):
+                raise click.UsageError("Choose one of --json and --csv.")
             answer = function(ctx.find_object(Site), **parameters)
             show(answer, as_json=as_json)
             ctx.exit(answer.status)
@@ -73,6 +78,12 @@ def command(group: click.Group, name: str) -> Callable[[Callable[..., Answer]], 
         return group.command(name)(flag(run))
 
     return decorate
+
+
+def csv_option(function: F) -> F:
+    """Give a command the option `--csv`, its parameter `as_csv`: it then answers with `Csv`."""
+    text = "Print what is done to whom as CSV, for a spreadsheet, and nothing else on standard output."
+    return click.option("--csv", CSV, is_flag=True, help=text)(function)
 
 
 def secret(given: str | None, prompt: str, *, twice: bool = False, what: str) -> str:

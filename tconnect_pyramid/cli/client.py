@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.cli.base import ACTOR, command
+from tconnect_pyramid.cli.base import ACTOR, command, csv_option
 from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import (
     DONE,
     FAILED,
     HELD,
     Answer,
+    Csv,
     Row,
     Rows,
     described,
@@ -56,6 +57,8 @@ LINE_COLUMNS = (
     ("Who", "subject"),
     ("Detail", "detail"),
 )
+NO_LINES = "It is about nobody and nothing."
+CSV_COLUMNS = ("kind", "server", *(key for _, key in LINE_COLUMNS))
 STATUS = {"failed": FAILED, "partial": FAILED, "held": HELD}
 """The exit status of a run by its state; the others are done."""
 
@@ -207,11 +210,16 @@ def leave(
     is_flag=True,
     help="Compare every account itself, also of people of whom the server says what it said before.",
 )
-def sync(site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool) -> Answer:
+@csv_option
+def sync(site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool, as_csv: bool) -> Answer:
     """Make what came from the servers as they say now; all is the handshake and every kind that is synchronised.
 
-    Who is as they were costs nothing; --reconcile also finds what was changed here by hand, as the daily task does. Without a kind it is all. Status 1 when one failed or was only partly done, 3 when the guard holds one.
+    Who is as they were costs nothing; --reconcile also finds what was changed here by hand, as the daily task does.
+    Without a kind it is all. --csv goes with --dry-run; what a run did, `client run show RUN --csv` shows. Status 1
+    when one failed or was only partly done, 3 when the guard holds one.
     """
+    if as_csv and not dry_run:
+        raise click.UsageError("--csv goes with --dry-run; what was done, `client run show RUN --csv` shows.")
     if dry_run and kind == HANDSHAKE:
         raise click.UsageError("A handshake changes nothing but the version in use; it has no --dry-run.")
     kinds = list(EVERYTHING) if kind == ALL else [kind]
@@ -227,10 +235,11 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool)
             # Who asks for one kind hears why it is not synchronised; `all` is about the others.
             if report.asked or kind != ALL:
                 reports.append(report)
-    document = [{**_run_row(report), **({"lines": _lines(report)} if dry_run else {})} for report in reports]
     return Answer(
-        document,
-        _table(context, reports, lines=dry_run),
+        lambda: [
+            {**_run_row(report), **({"lines": [*_lines(report)]} if dry_run else {})} for report in reports
+        ],
+        _csv(context, reports) if as_csv else _table(context, reports, lines=dry_run),
         max(STATUS.get(report.state, DONE) for report in reports),
     )
 
@@ -249,14 +258,21 @@ def list_runs(site: Site, limit: int) -> Answer:
 
 @command(run, "show")
 @click.argument("run", type=int)
-def show_run(site: Site, run: int) -> Answer:
+@csv_option
+def show_run(site: Site, run: int, as_csv: bool) -> Answer:
     """One sync with what it did, or wanted to do, to whom."""
     context = site.migrated()
-    with context.reading() as session:
-        report = runs.show_run(session, run)
+    report = runs.show_run(context, run)
     summary = _run_row(report)
-    text = [described({**summary, "counts": _counted(report)}), *_line_texts(report)]
-    return Answer({**summary, "lines": _lines(report)}, "\n".join(text))
+    return Answer(
+        lambda: {**summary, "lines": [*_lines(report)]},
+        _csv(context, [report])
+        if as_csv
+        else [
+            described({**summary, "counts": _counted(report)}),
+            Rows(LINE_COLUMNS, _lines(report), NO_LINES),
+        ],
+    )
 
 
 @command(run, "approve")
@@ -275,8 +291,7 @@ def reject(site: Site, run: int) -> Answer:
     """Decide that a held sync is not to be done."""
     context = site.migrated()
     runs.reject_run(context, run, actor=ACTOR)
-    with context.reading() as session:
-        row = _run_row(runs.show_run(session, run))
+    row = _run_row(runs.show_run(context, run))
     return Answer(row, f"Run {run} is rejected; nothing was changed.")
 
 
@@ -350,15 +365,9 @@ def _run_row(report: RunReport) -> dict[str, object]:
     }
 
 
-def _lines(report: RunReport) -> list[dict[str, object]]:
-    return [asdict(line) for line in report.lines]
-
-
-def _line_texts(report: RunReport) -> list[str]:
-    return [
-        "  ".join(str(line[key]) for _, key in LINE_COLUMNS if line[key] not in {None, ""})
-        for line in _lines(report)
-    ]
+def _lines(report: RunReport) -> Iterator[dict[str, object]]:
+    for line in report.lines:
+        yield {key: getattr(line, key) for _, key in LINE_COLUMNS}
 
 
 def _counted(report: RunReport) -> str:
@@ -372,12 +381,11 @@ def _decision(row: Mapping[str, object]) -> str:
     return f" `tconnect client run show {row['run']}` shows whom it is about, `run approve` and `run reject` decide."
 
 
-def _table(
-    context: Context, reports: Sequence[RunReport], *, started: bool = False, lines: bool = False
-) -> Rows:
+def _summaries(context: Context, reports: Sequence[RunReport]) -> list[dict[str, object]]:
+    """A row for each run, with the server's name."""
     with context.reading() as session:
         names = {view.idnumber: view.name for view in servers.list_servers(session)}
-    rows = [
+    return [
         {
             **_run_row(report),
             "server": names.get(report.server, report.server),
@@ -386,13 +394,41 @@ def _table(
         }
         for report in reports
     ]
+
+
+def _csv(context: Context, reports: Sequence[RunReport]) -> Csv:
+    rows = _summaries(context, reports)
+    return Csv(
+        CSV_COLUMNS,
+        (
+            {"kind": row["kind"], "server": row["server"], **line}
+            for row, report in zip(rows, reports, strict=True)
+            for line in _lines(report)
+        ),
+        "\n".join(f"{_said(row)} {row['counted']}".strip() for row in rows),
+    )
+
+
+def _table(
+    context: Context, reports: Sequence[RunReport], *, started: bool = False, lines: bool = False
+) -> list[Rows]:
+    rows = _summaries(context, reports)
     columns = (("Started (UTC)", "when"), *RUN_COLUMNS) if started else RUN_COLUMNS
-    # Behind the table, as a narrow column would break a sentence into pieces.
+    tables = [Rows(columns, rows, "Nothing was synchronised yet.")]
+    if lines:
+        tables += [
+            Rows(LINE_COLUMNS, _lines(report), "", title=f"{row['kind']} from {row['server']}:")
+            for row, report in zip(rows, reports, strict=True)
+        ]
+    # Behind the tables, as a narrow column would break a sentence into pieces.
     said = [
-        f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}{_decision(row)}"
+        _said(row)
         for row in rows
         # Of what went well too, such as that a setting is off; but not which version was agreed on.
         if not started and row["message"] and (row["kind"] != HANDSHAKE or row["state"] != "done")
     ]
-    below = [text for report in reports for text in _line_texts(report)] if lines else []
-    return Rows(columns, rows, "Nothing was synchronised yet.", "\n".join(said), "\n".join(below))
+    return [*tables[:-1], replace(tables[-1], after="\n".join(said))]
+
+
+def _said(row: Mapping[str, object]) -> str:
+    return f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}{_decision(row)}"

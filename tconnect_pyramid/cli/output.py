@@ -1,17 +1,22 @@
-"""What commands show: JSON for programs, tables and lines for people; progress apart from both."""
+"""What commands show: JSON and CSV for programs, tables and lines for people; progress apart from these."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from unicodedata import normalize
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from tconnect_pyramid.directory.accounts import in_batches
 
 DONE = 0
 FAILED = 1
@@ -19,6 +24,9 @@ USED_WRONGLY = 2
 HELD = 3
 
 Row = Mapping[str, object]
+
+_FORMULA = frozenset("=+-@")
+"""What a cell begins with that a spreadsheet would compute."""
 
 MOMENTS = frozenset(
     {
@@ -37,39 +45,54 @@ MOMENTS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome of a command: `document` for `--json`, `text` for people, and the exit status.
-
-    `text` is lines, or `Rows`.
-    """
-
-    document: object
-    text: str | Rows
-    status: int = DONE
-
-
-@dataclass(frozen=True, slots=True)
 class Rows:
     """A table: its columns by title and key, its rows, and what is said when there are none.
 
-    `below` are lines that belong to the answer, `after` is said beside it.
+    The rows are gone through once, and may be more than fit into memory. `title` stands above them if there are
+    any, `after` is said beside them.
     """
 
     columns: Sequence[tuple[str, str]]
-    rows: Sequence[Row]
+    rows: Iterable[Row]
     empty: str
     after: str = ""
-    below: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """Rows for a spreadsheet, gone through once: the columns by key, and what is said beside them."""
+
+    columns: Sequence[str]
+    rows: Iterable[Row]
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of a command: `document` for `--json`, `text` for people, and the exit status.
+
+    `document` may be a function that makes it, where that costs something. `text` is lines, `Rows`, several of
+    these one after the other, or `Csv`.
+    """
+
+    document: object | Callable[[], object]
+    text: str | Rows | Csv | Sequence[str | Rows]
+    status: int = DONE
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
     """Print an answer on standard output."""
     if as_json:
-        click.echo(as_document(answer.document))
-    elif isinstance(answer.text, str):
-        click.echo(clean(answer.text, lines=True))
+        click.echo(as_document(answer.document() if callable(answer.document) else answer.document))
+    elif isinstance(answer.text, Csv):
+        _show_csv(answer.text)
     else:
-        _show_rows(answer.text)
+        for part in [answer.text] if isinstance(answer.text, str | Rows) else answer.text:
+            if isinstance(part, str):
+                click.echo(clean(part, lines=True))
+            else:
+                _show_rows(part)
 
 
 def as_document(document: object) -> str:
@@ -142,21 +165,41 @@ def working(what: str) -> Iterator[None]:
         yield
 
 
-def _show_rows(rows: Rows) -> None:
+def _show_rows(shown: Rows) -> None:
     console = Console()
-    if not rows.rows:
-        say(rows.empty)
-    elif console.is_terminal:
-        table = Table(*(title for title, _ in rows.columns))
-        for row in rows.rows:
-            table.add_row(*(Text(cell(row.get(key))) for _, key in rows.columns))
-        console.print(table)
-    else:
-        # For a pipe: nothing is cut to a width, and one character parts the columns.
-        click.echo("\t".join(title for title, _ in rows.columns))
-        for row in rows.rows:
-            click.echo("\t".join(cell(row.get(key)) for _, key in rows.columns))
-    if rows.below:
-        click.echo(clean(rows.below, lines=True))
-    if rows.after:
-        say(rows.after)
+    is_empty = True
+    for some in in_batches(shown.rows):
+        if is_empty and shown.title:
+            click.echo(clean(shown.title))
+        if console.is_terminal:
+            table = Table(*(title for title, _ in shown.columns))
+            for row in some:
+                table.add_row(*(Text(cell(row.get(key))) for _, key in shown.columns))
+            console.print(table)
+        else:
+            # For a pipe: nothing is cut to a width, and one character parts the columns.
+            if is_empty:
+                click.echo("\t".join(title for title, _ in shown.columns))
+            click.echo("\n".join("\t".join(cell(row.get(key)) for _, key in shown.columns) for row in some))
+        is_empty = False
+    if is_empty and shown.empty:
+        say(shown.empty)
+    if shown.after:
+        say(shown.after)
+
+
+def _show_csv(shown: Csv) -> None:
+    writer = csv.writer(sys.stdout)
+    writer.writerow(shown.columns)
+    writer.writerows([_harmless(row.get(key)) for key in shown.columns] for row in shown.rows)
+    if shown.after:
+        say(shown.after)
+
+
+def _harmless(value: object) -> str:
+    """A cell of CSV that no spreadsheet takes for a formula: names come from peers too."""
+    text = "" if value is None else str(value)
+    shown = clean(text)
+    # In the wide forms as well, which some spreadsheets read alike.
+    begins = normalize("NFKC", shown.lstrip()[:1])
+    return f"'{shown}" if begins in _FORMULA or text.startswith(("\t", "\r")) else shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, func, insert, select, update
@@ -23,6 +23,8 @@ from tconnect_pyramid.texts import text as _
 
 COMMAND = "command"
 PAGE = "page"
+TOGETHER = 1000
+"""Lines that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,7 @@ def page_of_lines(session: Session, run_id: int, asked: Asked) -> tuple[RunRepor
     page = page_of(
         session, statement, replace(asked, search="", sort=""), key=RunLine.id, orders={"id": RunLine.id}
     )
-    return report, page.map(
-        lambda rows: [
-            LineView(line.action, line.remote_id, line.account_key, line.subject, line.detail)
-            for line in (row[0] for row in rows)
-        ]
-    )
+    return report, page.map(lambda rows: [_line(row[0]) for row in rows])
 
 
 def removals_of(session: Session, run_id: int, *, limit: int = 10) -> Removals:
@@ -83,17 +80,25 @@ def removals_of(session: Session, run_id: int, *, limit: int = 10) -> Removals:
     return Removals({action: number for action, number in counts}, members, list(named))  # noqa: C416 - no pairs to mypy
 
 
-def show_run(session: Session, run_id: int) -> RunReport:
+@dataclass(frozen=True, slots=True)
+class KeptLines:
+    """The lines of a run in their order, however many: they are read while they are gone through."""
+
+    context: Context
+    run_id: int
+
+    def __iter__(self) -> Iterator[LineView]:
+        """All of them."""
+        statement = select(RunLine).where(RunLine.run_id == self.run_id).order_by(RunLine.id)
+        with self.context.reading() as session:
+            for some in session.scalars(statement, execution_options={"yield_per": TOGETHER}).partitions():
+                yield from map(_line, some)
+
+
+def show_run(context: Context, run_id: int) -> RunReport:
     """One run with its lines. Raises NotFound."""
-    row = _find(session, run_id)
-    lines = session.scalars(select(RunLine).where(RunLine.run_id == run_id).order_by(RunLine.id))
-    return _report(
-        row,
-        [
-            LineView(line.action, line.remote_id, line.account_key, line.subject, line.detail)
-            for line in lines
-        ],
-    )
+    with context.reading() as session:
+        return _report(_find(session, run_id), KeptLines(context, run_id))
 
 
 def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
@@ -175,7 +180,11 @@ def _approve(session: Session, run: Run, expires: int) -> int:
     return sum(len(remote_ids) for remote_ids in wanted.values())
 
 
-def _report(row: Run, lines: list[LineView] | None = None) -> RunReport:
+def _line(row: RunLine) -> LineView:
+    return LineView(row.action, row.remote_id, row.account_key, row.subject, row.detail)
+
+
+def _report(row: Run, lines: Iterable[LineView] = ()) -> RunReport:
     return RunReport(
         kind=row.kind,
         server=row.server_idnumber,
@@ -184,7 +193,7 @@ def _report(row: Run, lines: list[LineView] | None = None) -> RunReport:
         counts=dict(row.counts),
         seconds=row.seconds,
         message=row.message,
-        lines=lines or [],
+        lines=lines,
         origin=row.origin,
         started=row.started,
     )

@@ -140,7 +140,7 @@ def run(ini, words, *more):
     return result
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", [*COMMANDS, "client run show 1 --csv", "client run show 3 --csv"])
 def test_nothing_that_a_terminal_obeys_comes_out(ini, words):
     result = run(ini, words)
     assert result.exit_code != 2, result.output

@@ -161,7 +161,7 @@ def test_an_approval_lets_as_many_members_leave_as_were_shown(filled, server, se
     guard(filled, "members", "3 20")
     server.cohorts = [cohort(1, *range(1, 7))]
     held = run_sync(filled, "collections", server_id)
-    assert [(line.action, line.detail) for line in show(filled, held).lines] == [
+    assert [(line.action, line.detail) for line in show_run(filled, held.run).lines] == [
         ("updated", "members: 0 added, 4 removed")
     ]
     server.cohorts = [cohort(1, *range(1, 6))]
@@ -182,11 +182,6 @@ def test_a_renamed_collection_in_a_held_run_approves_no_members(filled, server, 
 
     again = approve_run(filled, held.run, actor="command")
     assert (again.state, "9 of 15 members" in again.message) == ("held", True)
-
-
-def show(client, report):
-    with client.reading() as session:
-        return show_run(session, report.run)
 
 
 @pytest.mark.parametrize(
