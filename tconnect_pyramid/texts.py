@@ -7,8 +7,9 @@ found for translation by the name of the function it is given to: `text`, `_` or
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 DOMAIN = "tconnect_pyramid"
 """The name of our catalogues of translations (`locale/*/LC_MESSAGES/tconnect_pyramid.po`)."""
@@ -49,3 +50,49 @@ def plural(one: str, many: str, number: int, /, **values: object) -> Text:
 def fill(template: str, values: Mapping[str, object], shown: Callable[[object], str] = str) -> str:
     """The template with the values in their places, each made a text by `shown`; unknown places stay."""
     return _PLACE.sub(lambda place: shown(values[place[1]]) if place[1] in values else place[0], template)
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Several texts as one, with semicolons between; empty for none."""
+    several = [*texts]
+    whole = several.pop() if several else ""
+    for each in reversed(several):
+        whole = text("${first}; ${rest}", first=each, rest=whole)
+    return whole
+
+
+def packed(value: object) -> object:
+    """A text with what it was made of, in values of JSON; whatever else is a number or a string."""
+    if not isinstance(value, Text):
+        return value if isinstance(value, int) else str(value)
+    values = {name: packed(each) for name, each in value.values.items()}
+    return {"text": value.template, "many": value.many, "number": value.number, "values": values}
+
+
+def unpacked(value: object) -> str:
+    """What `packed` was given. Raises KeyError, TypeError or ValueError for what it has not made."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    values = {
+        name: unpacked(each) if isinstance(each, Mapping) else each for name, each in value["values"].items()
+    }
+    if value["many"] is None:
+        return text(value["text"], **values)
+    number = values.pop("number", value["number"])
+    return plural(value["text"], value["many"], int(number), **values)
+
+
+def written(value: str, limit: int) -> str:
+    """A text as it is stored, so that it can be said in another language later; as it is, and cut, where that is too long."""
+    kept = json.dumps(packed(value), ensure_ascii=False)
+    return kept if isinstance(value, Text) and len(kept) <= limit else value[:limit]
+
+
+def read(kept: str) -> str:
+    """A text that was stored by `written`, or by a version that stored what it says."""
+    if not kept.startswith('{"text":'):
+        return kept
+    try:
+        return unpacked(json.loads(kept))
+    except (ValueError, KeyError, TypeError):
+        return kept

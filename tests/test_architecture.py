@@ -90,7 +90,7 @@ SENTENCES = {
 # What only a command line says, which is in English.
 ENGLISH_ONLY = ("cli/", "tasks/", "site/seed.py")
 # Puts sentences that the rules wrote together again.
-UNPACKERS = ("views/notices.py",)
+UNPACKERS = ("texts.py",)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from plaster import PlasterError, get_loader, get_settings
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.settings import expand, read_settings
 from tconnect_pyramid.tasks.table import BY_TASK, SPREAD_MINUTES, TASKS, TaskInfo
+from tconnect_pyramid.texts import plural
+from tconnect_pyramid.texts import text as _
 
 MAIN = "main"
 APP_SECTION = re.compile(r"(?:app|application|composite|composit|pipeline|filter-app):(?P<app>.+)")
@@ -130,20 +132,29 @@ def describe(schedule: crontab | timedelta, zone: str) -> str:
     """A schedule in words; `zone` is the time zone that its hours are of."""
     if isinstance(schedule, timedelta):
         seconds = schedule.total_seconds()
-        for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-            if seconds % size == 0:
-                return f"every {unit}" if seconds == size else f"every {int(seconds // size)} {unit}s"
-        return "every second" if seconds == 1 else f"every {seconds:g} seconds"
+        if seconds % 86400 == 0:
+            return plural("every day", "every ${number} days", int(seconds // 86400))
+        if seconds % 3600 == 0:
+            return plural("every hour", "every ${number} hours", int(seconds // 3600))
+        if seconds % 60 == 0:
+            return plural("every minute", "every ${number} minutes", int(seconds // 60))
+        if seconds == int(seconds):
+            return plural("every second", "every ${number} seconds", int(seconds))
+        return _("every ${seconds} seconds", seconds=f"{seconds:g}")
     fields = [getattr(schedule, f"_orig_{key}") for key in CRONTAB_KEYS]
     minute, hour, *days = (str(each) for each in fields)
     if days == ["*", "*", "*"] and minute.isdecimal():
         if hour == "*":
-            return f"every hour at minute {minute}"
+            return _("every hour at minute ${minute}", minute=minute)
         if hour.isdecimal():
-            return f"every day at {int(hour):02}:{int(minute):02} {zone}"
+            return _("every day at ${time} ${zone}", time=f"{int(hour):02}:{int(minute):02}", zone=zone)
     # The order of a line of cron.
     day_of_week, day_of_month, month_of_year = days
-    return f"crontab {minute} {hour} {day_of_month} {month_of_year} {day_of_week} {zone}"
+    return _(
+        "crontab ${fields} ${zone}",
+        fields=f"{minute} {hour} {day_of_month} {month_of_year} {day_of_week}",
+        zone=zone,
+    )
 
 
 def default_schedule(info: TaskInfo, site_url: str) -> crontab | timedelta:

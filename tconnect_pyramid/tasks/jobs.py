@@ -21,10 +21,21 @@ from tconnect_pyramid.delivery.outbox import sweep
 from tconnect_pyramid.errors import NotFound, SyncBusy, TConnectError
 from tconnect_pyramid.server import cleanup as server_cleanup
 from tconnect_pyramid.server.keepalive import end_idle_sign_ins
+from tconnect_pyramid.texts import Text, listed, plural
+from tconnect_pyramid.texts import text as _
 
 log = logging.getLogger(__name__)
 
 ORIGIN = "schedule"
+STATES: Mapping[str, Text] = MappingProxyType(
+    {
+        "done": _("done"),
+        "partial": _("partly done"),
+        "failed": _("failed"),
+        "held": _("held until somebody decides"),
+    }
+)
+"""How a run ended, in the words of a task's result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +56,12 @@ def handshake(context: Context, servers: Sequence[int] | None = None) -> Outcome
     failed = False
     for server in _active_servers(context, servers):
         try:
-            texts.append(f"{server.name}: version {shake_hands(context, server.id)}")
+            version = shake_hands(context, server.id)
+            texts.append(_("${server}: version ${version}", server=server.name, version=version))
         except TConnectError as error:
             # One server that is down must not keep the others from theirs.
             log.warning("Handshake with %s failed: %s", server.name, error)
-            texts.append(f"{server.name}: failed")
+            texts.append(_("${server}: failed", server=server.name))
             failed = True
     return _outcome(texts, failed=failed)
 
@@ -85,7 +97,14 @@ def cleanup(context: Context) -> Outcome:
     clients = server_cleanup.cleanup(context)
     with context.unit() as session:
         signins = sessions.forget_old(session, context.clock())
-    texts = [f"removed: {requests} of the client role, {clients} of the server role, {signins} old sign-ins"]
+    texts: list[str] = [
+        _(
+            "removed: ${requests} of the client role, ${clients} of the server role, ${signins} old sign-ins",
+            requests=requests,
+            clients=clients,
+            signins=signins,
+        )
+    ]
     for left in retry_leaving(context):
         if not left.confirmed:
             log.warning("Leaving a server: %s", left.message)
@@ -95,13 +114,19 @@ def cleanup(context: Context) -> Outcome:
 
 def end_timed_out(context: Context) -> Outcome:
     """End sign-ins that nobody has used for too long, here or at a client (protocol 7.5)."""
-    return Outcome(f"ended {end_idle_sign_ins(context)} sign-ins")
+    return Outcome(plural("ended ${number} sign-in", "ended ${number} sign-ins", end_idle_sign_ins(context)))
 
 
 def deliver(context: Context) -> Outcome:
     """Send the notices that are due."""
     delivered = sweep(context)
-    return Outcome(f"{delivered.confirmed} confirmed, {delivered.failed} failed")
+    return Outcome(
+        _(
+            "${confirmed} confirmed, ${failed} failed",
+            confirmed=delivered.confirmed,
+            failed=delivered.failed,
+        )
+    )
 
 
 JOBS: Mapping[str, Callable[..., Outcome]] = MappingProxyType(
@@ -131,7 +156,7 @@ def _sync(
             report = run_sync(context, kind, server.id, origin=origin, reconcile=reconcile)
         except SyncBusy:
             busy.append(server.id)
-            texts.append(f"{server.name}: busy")
+            texts.append(_("${server}: another run is under way", server=server.name))
             continue
         except NotFound:
             # It was removed a moment ago.
@@ -141,7 +166,9 @@ def _sync(
             continue
         level = logging.INFO if report.state == "done" else logging.WARNING
         log.log(level, "Sync of %s with %s: %s. %s", kind, server.name, report.state, report.message)
-        texts.append(f"{server.name}: {report.state}")
+        texts.append(
+            _("${server}: ${state}", server=server.name, state=STATES.get(report.state, report.state))
+        )
         failed = failed or report.state == "failed"
     return _outcome(texts, busy, failed=failed)
 
@@ -155,4 +182,4 @@ def _active_servers(context: Context, wanted: Sequence[int] | None) -> list[Serv
 
 
 def _outcome(texts: Sequence[str], busy: Sequence[int] = (), *, failed: bool = False) -> Outcome:
-    return Outcome("; ".join(texts) or "nothing to do", tuple(busy), failed)
+    return Outcome(listed(texts) or _("nothing to do"), tuple(busy), failed)

@@ -35,6 +35,7 @@ from tconnect_pyramid.tasks.config import (
 )
 from tconnect_pyramid.tasks.jobs import JOBS, ORIGIN, Outcome
 from tconnect_pyramid.tasks.table import TASKS, TaskInfo
+from tconnect_pyramid.texts import listed, read, written
 from tconnect_pyramid.wiring import context_of
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ def _end(context: Context, name: str, origin: str, started: int, result: str, *,
         "started": started,
         "finished": context.clock(),
         "succeeded": succeeded,
-        "result": result.replace("\0", "")[:LONGEST_RESULT],
+        "result": written(result, LONGEST_RESULT).replace("\0", ""),
     }
 
     def write(session: Session) -> None:
@@ -215,7 +216,7 @@ def _view(info: TaskInfo, row: TaskState | None, site_url: str, now: int) -> Tas
     return TaskView(
         name=info.name,
         does=info.does,
-        when="; ".join(describe(each, zone) for each in schedules),
+        when=listed(describe(each, zone) for each in schedules),
         is_known=stored is not None,
         next_run=next_run,
         is_late=next_run is not None and next_run + LATE_SECONDS < now,
@@ -223,7 +224,7 @@ def _view(info: TaskInfo, row: TaskState | None, site_url: str, now: int) -> Tas
         origin=row.origin if row is not None else "",
         started=started,
         finished=row.finished if row is not None else None,
-        result=row.result if row is not None else "",
+        result=read(row.result) if row is not None else "",
     )
 
 

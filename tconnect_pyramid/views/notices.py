@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyramid.config import Configurator
@@ -17,7 +17,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from tconnect_pyramid.security.cookies import forget_notice, read_notice, set_notice
-from tconnect_pyramid.texts import Text, plural, text
+from tconnect_pyramid.texts import packed, unpacked
 
 LONGEST = 3000
 """Characters of a notice as it travels: browsers keep no cookie above 4096."""
@@ -63,15 +63,15 @@ def _forget(request: Request, response: Response) -> None:
 
 
 def _written(notice: Notice) -> str:
-    packed = json.dumps(
+    kept = json.dumps(
         {
             "bad": notice.is_bad,
-            "said": _packed(notice.text),
-            "points": [_packed(point) for point in notice.points],
+            "said": packed(notice.text),
+            "points": [packed(point) for point in notice.points],
         },
         ensure_ascii=False,
     )
-    written = base64.urlsafe_b64encode(packed.encode()).decode()
+    written = base64.urlsafe_b64encode(kept.encode()).decode()
     if len(written) <= LONGEST:
         return written
     if notice.points:
@@ -81,28 +81,9 @@ def _written(notice: Notice) -> str:
 
 def _read(written: str) -> Notice | None:
     try:
-        packed = json.loads(base64.urlsafe_b64decode(written.encode()))
-        points = [_unpacked(point) for point in packed["points"]]
-        return Notice(_unpacked(packed["said"]), bool(packed["bad"]), points)
+        kept = json.loads(base64.urlsafe_b64decode(written.encode()))
+        points = [unpacked(point) for point in kept["points"]]
+        return Notice(unpacked(kept["said"]), bool(kept["bad"]), points)
     except (ValueError, KeyError, TypeError):
         # Of an older version of this site.
         return None
-
-
-def _packed(value: object) -> object:
-    if not isinstance(value, Text):
-        return value if isinstance(value, int) else str(value)
-    values = {name: _packed(each) for name, each in value.values.items()}
-    return {"text": value.template, "many": value.many, "number": value.number, "values": values}
-
-
-def _unpacked(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return str(value)
-    values = {
-        name: _unpacked(each) if isinstance(each, Mapping) else each for name, each in value["values"].items()
-    }
-    if value["many"] is None:
-        return text(value["text"], **values)
-    number = values.pop("number", value["number"])
-    return plural(value["text"], value["many"], int(number), **values)
