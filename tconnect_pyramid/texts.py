@@ -70,7 +70,7 @@ def packed(value: object) -> object:
 
 
 def unpacked(value: object) -> str:
-    """What `packed` was given. Raises KeyError, TypeError or ValueError for what it has not made."""
+    """What `packed` was given. Raises KeyError, TypeError, ValueError or AttributeError for what it has not made."""
     if not isinstance(value, Mapping):
         return str(value)
     values = {
@@ -94,5 +94,5 @@ def read(kept: str) -> str:
         return kept
     try:
         return unpacked(json.loads(kept))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return kept

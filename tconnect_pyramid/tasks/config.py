@@ -140,21 +140,20 @@ def describe(schedule: crontab | timedelta, zone: str) -> str:
             return plural("every minute", "every ${number} minutes", int(seconds // 60))
         if seconds == int(seconds):
             return plural("every second", "every ${number} seconds", int(seconds))
-        return _("every ${seconds} seconds", seconds=f"{seconds:g}")
+        shown = f"{seconds:g}"
+        return _("every ${seconds} seconds", seconds=shown)
     fields = [getattr(schedule, f"_orig_{key}") for key in CRONTAB_KEYS]
     minute, hour, *days = (str(each) for each in fields)
     if days == ["*", "*", "*"] and minute.isdecimal():
         if hour == "*":
             return _("every hour at minute ${minute}", minute=minute)
         if hour.isdecimal():
-            return _("every day at ${time} ${zone}", time=f"{int(hour):02}:{int(minute):02}", zone=zone)
+            time = f"{int(hour):02}:{int(minute):02}"
+            return _("every day at ${time} ${zone}", time=time, zone=zone)
     # The order of a line of cron.
     day_of_week, day_of_month, month_of_year = days
-    return _(
-        "crontab ${fields} ${zone}",
-        fields=f"{minute} {hour} {day_of_month} {month_of_year} {day_of_week}",
-        zone=zone,
-    )
+    line = f"{minute} {hour} {day_of_month} {month_of_year} {day_of_week}"
+    return _("crontab ${fields} ${zone}", fields=line, zone=zone)
 
 
 def default_schedule(info: TaskInfo, site_url: str) -> crontab | timedelta:

@@ -84,6 +84,6 @@ def _read(written: str) -> Notice | None:
         kept = json.loads(base64.urlsafe_b64decode(written.encode()))
         points = [unpacked(point) for point in kept["points"]]
         return Notice(unpacked(kept["said"]), bool(kept["bad"]), points)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         # Of an older version of this site.
         return None

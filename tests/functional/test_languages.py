@@ -95,3 +95,16 @@ def test_numbers_and_times_are_written_as_the_language_does(site):
 
     assert words
     assert all(word.startswith("15.01.2027, ") for word in words)
+
+
+def test_what_a_task_did_and_when_it_runs_is_said_in_the_readers_language(site):
+    page = site.page("/admin/client/tasks")
+    next(form for form in page.forms.values() if form.action.endswith("/outbox/run")).submit(status=303)
+    assert "0 confirmed, 0 failed" in text(site.page("/admin/client/tasks"))
+
+    speak(site, "de")
+
+    german = text(site.page("/admin/client/tasks"))
+    assert "0 bestätigt, 0 fehlgeschlagen" in german
+    assert "jede Minute" in german
+    assert "jeden Tag um 00:00 UTC" in german

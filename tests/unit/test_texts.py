@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from tconnect_pyramid.errors import BadRecord, Conflict, InvalidInput, PeerError, Refused
-from tconnect_pyramid.texts import Text, fill, plural, text
+from tconnect_pyramid.texts import Text, fill, listed, plural, read, text, written
 
 
 def test_a_text_is_its_sentence_and_remembers_template_and_values():
@@ -119,3 +119,35 @@ def test_what_peers_are_told_is_not_translated():
     error = Refused("is not active", parameter="client")
 
     assert (str(error), type(error.text)) == ("client: is not active", str)
+
+
+TEXTS = [
+    text("There is no course ${who}.", who="'c1'"),
+    plural("${number} person of ${where}", "${number} people of ${where}", 3, where=text("the ${x}", x=5)),
+    listed([text("${a}: done", a="S"), text("nothing"), "as it is"]),
+    listed([text("one")]),
+    'no text, \\ and "quotes"',
+    "",
+]
+
+
+@pytest.mark.parametrize("said", TEXTS)
+def test_what_is_stored_is_read_with_all_that_it_was_made_of(said):
+    again = read(written(said, 1000))
+
+    assert again == said
+    assert type(again) is type(said)
+    if isinstance(said, Text):
+        assert (again.template, again.many, again.number) == (said.template, said.many, said.number)
+
+
+def test_what_is_too_long_is_kept_as_it_is_said():
+    said = text("${a}", a="x" * 100)
+    assert written(said, 60) == "x" * 60
+
+
+@pytest.mark.parametrize(
+    "kept", ['{"text":', '{"text":1}', '{"text":"a"}', '{"text":"a","many":null,"values":3}', "plain"]
+)
+def test_what_was_stored_otherwise_is_shown_as_it_is(kept):
+    assert read(kept) == kept
