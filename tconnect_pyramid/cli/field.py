@@ -60,7 +60,11 @@ def add(site: Site, shortname: str, name: str, datatype: str, choices: tuple[str
 @click.option("--shortname", help="By which peers know it: on a client it is another field then.")
 @click.option("--choice", "choices", multiple=True, help="All that a menu offers from now on; is repeated.")
 def edit(site: Site, field: str, name: str | None, shortname: str | None, choices: tuple[str, ...]) -> Answer:
-    """Change a custom profile field. Its type stays, and so does a choice that somebody has."""
+    """Change a custom profile field; what is not named stays.
+
+    Its type cannot be changed: peers know it by short name and type together, and everybody's values are of that
+    type. Nor can a choice be taken away that somebody has.
+    """
     context = site.migrated()
     with context.unit() as session:
         found = profiles.find_field(session, field)

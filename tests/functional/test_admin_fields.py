@@ -130,6 +130,9 @@ def test_one_is_changed_but_for_its_kind(site):
     assert notice(done) == "Size of boots is saved."
     (row,) = site.command("field", "list")
     assert (row["shortname"], row["name"], row["datatype"]) == ("boot", "Size of boots", "text")
+    done = edit_form(site, id_, name="").submit(status=303).follow()
+    assert notice(done) == "boot is saved."
+    assert site.command("field", "list")[0]["name"] == "boot"
 
 
 def test_a_menu_gets_other_choices_but_keeps_those_that_somebody_has(site):
@@ -171,12 +174,13 @@ def test_the_short_name_of_another_one_is_refused(site):
     id_ = add(site, "hat")
     refused = edit_form(site, id_, shortname="shoe").submit(status=200)
     assert "There is already a custom profile field 'shoe'." in text(refused)
+    assert [row["shortname"] for row in site.command("field", "list")] == ["shoe", "hat"]
 
 
 def test_they_are_put_in_order(site):
     ids = [add(site, name) for name in ("a", "b", "c")]
-    page = site.page("/admin/fields")
-    assert len(page.html.find_all("button", string=lambda s: s and s.startswith("Up"))) in {0, 2}
+    buttons = site.page("/admin/fields").html.select("td.acts button")
+    assert [button.get_text() for button in buttons] == ["Down a", "Up b", "Down b", "Up c"]
 
     def press(id_, to):
         form = site.page("/admin/fields").forms
@@ -190,7 +194,11 @@ def test_they_are_put_in_order(site):
     assert [row["shortname"] for row in site.command("field", "list")] == ["a", "c", "b"]
     press(ids[0], "down")
     assert [row["shortname"] for row in site.command("field", "list")] == ["c", "a", "b"]
-    site.page(f"/admin/fields/{ids[0]}/move", status=303)
+    token = site.page("/admin/fields").html.select_one("td.acts input[name=csrf_token]")["value"]
+    site.page(f"/admin/fields/{ids[0]}/move?to=up", status=303)
+    for to in ("sideways", ""):
+        site.browser.post(f"/admin/fields/{ids[0]}/move", {"to": to, "csrf_token": token}, status=303)
+    site.browser.post(f"/admin/fields/{ids[0]}/move", {"to": "up"}, status=400)
     assert [row["shortname"] for row in site.command("field", "list")] == ["c", "a", "b"]
 
 
@@ -205,3 +213,27 @@ def test_the_command_changes_and_moves_them(site):
     assert site.command("field", "move", "shirt", "1")["sortorder"] == 1
     assert site.command("field", "move", "shirt", "9")["sortorder"] == 2
     assert [row["shortname"] for row in site.command("field", "list")] == ["boot", "shirt"]
+
+
+def test_the_command_refuses_what_a_field_cannot_be(site):
+    add(site, "shoe")
+    add(site, "shirt", "menu", choices=["S", "M"])
+    ada = add_person(site.context)
+    with site.context.unit() as session:
+        set_value(session, site.context, ada, "shirt", "M")
+    before = site.command("field", "list")
+
+    refused = site.command("field", "edit", "shirt", "--choice", "S", status=2)
+    assert "1 person has 'M'" in refused["error"]
+    for words, status in (
+        (["edit", "shirt", "--shortname", "shoe"], 1),
+        (["edit", "shirt", "--shortname", ""], 2),
+        (["edit", "shoe", "--choice", "S"], 2),
+        (["edit", "shirt", "--type", "text"], 2),
+        (["edit", "hat", "--name", "Hat"], 2),
+        (["move", "hat", "1"], 2),
+        (["move", "shoe", "0"], 2),
+        (["move", "shoe", "up"], 2),
+    ):
+        assert site.command("field", *words, status=status)["error"]
+    assert site.command("field", "list") == before

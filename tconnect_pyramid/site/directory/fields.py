@@ -138,7 +138,7 @@ def edit(request: Request) -> Response:
     if form.is_sent(request):
         with attempt:
             with context.unit() as session:
-                edit_field(
+                edited = edit_field(
                     session,
                     context,
                     found.id,
@@ -147,7 +147,7 @@ def edit(request: Request) -> Response:
                     choices=form.offered if found.datatype == MENU else None,
                     actor=actor(request),
                 )
-            return go(request, path(request, "fields"), _("${name} is saved.", name=form.name.data))
+            return go(request, path(request, "fields"), _("${name} is saved.", name=edited.name))
     return _form(request, _("Edit ${name}", name=found.name), form, attempt)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -85,6 +86,110 @@ def test_a_field_that_cannot_be_is_refused(session, context, shortname, values, 
     with pytest.raises(error):
         add(session, context, shortname, **values)
     assert session.scalars(select(ProfileField.shortname)).all() == ["taken"]
+
+
+def newest(session):
+    return session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+
+
+def test_what_is_given_of_a_field_is_changed(session, context, ana):
+    shirt = add(session, context, "shirt", "menu", name="Shirt", choices=["S", "M"])
+    profiles.set_value(session, context, ana, "shirt", "M")
+
+    edited = profiles.edit_field(
+        session, context, shirt.id, shortname=" tee ", choices=["XL", "M"], actor="account:1"
+    )
+
+    assert edited == replace(shirt, shortname="tee", choices=("XL", "M"))
+    assert profiles.list_fields(session) == [edited]
+    assert profiles.values_of(session, [ana]) == {ana: {"tee": "M"}}
+    entry = newest(session)
+    assert (entry.action, entry.actor, entry.subject) == ("field.edited", "account:1", "tee")
+    assert entry.detail == {"id": shirt.id, "fields": ["choices", "shortname"]}
+    assert profiles.edit_field(session, context, shirt.id, name=" ", shortname="top").name == "top"
+
+
+def test_a_field_that_stays_the_same_is_not_written_down(session, context):
+    shirt = add(session, context, "shirt", "menu", choices=["S"])
+    before = newest(session)
+
+    for same in ({}, {"shortname": "shirt ", "name": "", "choices": [" S"]}):
+        assert profiles.edit_field(session, context, shirt.id, **same) == shirt
+    assert newest(session) is before
+
+
+def test_a_choice_that_somebody_has_is_not_taken_away(session, context, ana):
+    shirt = add(session, context, "shirt", "menu", choices=["s", "M", "L", "XL"])
+    other = add(session, context, "hat", "menu", choices=["XL"])
+    bo, cy = (people.add_person(session, context, username=name).key for name in ("bo", "cy"))
+    for key in (ana, bo):
+        profiles.set_value(session, context, key, "shirt", "L")
+    profiles.set_value(session, context, cy, "shirt", "s")
+    profiles.set_value(session, context, cy, "hat", "XL")
+
+    for choices, said in ((["s", "M"], "2 people have 'L'"), (["S", "L"], "1 person has 's'")):
+        with pytest.raises(InvalidInput, match=said) as refused:
+            profiles.edit_field(session, context, shirt.id, name="New", choices=choices)
+        assert refused.value.field == "choices"
+    assert profiles.list_fields(session) == [shirt, other]
+    assert profiles.edit_field(session, context, shirt.id, choices=["L", "s"]).choices == ("L", "s")
+    people.delete_person(session, context, cy)
+    assert profiles.edit_field(session, context, shirt.id, choices=["L"]).choices == ("L",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"shortname": ""}, InvalidInput),
+        ({"shortname": "two words"}, InvalidInput),
+        ({"shortname": "x" * 256}, InvalidInput),
+        ({"shortname": "taken"}, Conflict),
+        ({"name": "x" * 1025}, InvalidInput),
+        ({"name": "a\nb"}, InvalidInput),
+        ({"choices": []}, InvalidInput),
+        ({"choices": ["a", "a "]}, InvalidInput),
+        ({"choices": ["a", "b\nc"]}, InvalidInput),
+    ],
+)
+def test_what_a_field_cannot_become_is_refused(session, context, changes, error):
+    add(session, context, "taken")
+    shirt = add(session, context, "shirt", "menu", choices=["a"])
+
+    with pytest.raises(error):
+        profiles.edit_field(session, context, shirt.id, **{"name": "New", **changes})
+    assert profiles.find_field(session, "shirt") == shirt
+    with pytest.raises(InvalidInput):
+        profiles.edit_field(session, context, profiles.find_field(session, "taken").id, choices=["a"])
+
+
+@pytest.mark.parametrize("places", [(1, 2, 3), (2, 7, 40), (5, 5, 5)])
+@pytest.mark.parametrize(
+    ("which", "place", "order"),
+    [("a", 2, "bac"), ("c", 2, "acb"), ("c", 1, "cab"), ("a", 9, "bca"), ("b", 2, "abc"), ("a", 0, "abc")],
+)
+def test_a_field_gets_another_place_whatever_the_places_were(session, context, places, which, place, order):
+    ids = {name: add(session, context, name).id for name in "abc"}
+    for id_, sortorder in zip(ids.values(), places, strict=True):
+        session.get(ProfileField, id_).sortorder = sortorder
+
+    moved = profiles.move_field(session, context, ids[which], place, actor="account:1")
+
+    fields = profiles.list_fields(session)
+    assert "".join(field.shortname for field in fields) == order
+    assert [field.sortorder for field in fields] == [1, 2, 3]
+    assert moved == fields[order.index(which)]
+    entry = newest(session)
+    assert (entry.action, entry.actor, entry.subject) == ("field.moved", "account:1", which)
+    assert entry.detail == {"id": moved.id, "place": moved.sortorder}
+
+
+def test_a_field_that_is_not_there_is_neither_changed_nor_moved(session, context):
+    for missing in (
+        lambda: profiles.edit_field(session, context, 999, name="x"),
+        lambda: profiles.move_field(session, context, 999, 1),
+    ):
+        with pytest.raises(NotFound, match="999"):
+            missing()
 
 
 @pytest.mark.parametrize(
