@@ -108,8 +108,9 @@ BY_WAY_OF = {
 """Rules that a page calls, and what they call in turn: the function that the command calls."""
 
 READS = {
-    *("audience list", "audit list", "auth list", "client run list", "client run show", "client server list"),
-    *("client status", "course list", "db check", "doctor", "field list", "group list", "job list"),
+    *("audience list", "audit list", "auth list", "client explain", "client run list", "client run show"),
+    *("client server list", "client status", "course list", "db check", "doctor", "field list"),
+    *("group list", "job list"),
     *("organisation list", "organisation list-types", "outbox list", "position list", "position list-types"),
     *("schedule", "server client list", "server status", "session list", "settings get", "settings list"),
     *("user list", "user show"),

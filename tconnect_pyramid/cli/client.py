@@ -25,6 +25,7 @@ from tconnect_pyramid.cli.output import (
 )
 from tconnect_pyramid.cli.user import account_rows
 from tconnect_pyramid.client import connecting, leaving, runs, servers
+from tconnect_pyramid.client import explain as explanations
 from tconnect_pyramid.client.signin import refresh_person
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.syncing import EVERYTHING, HANDSHAKE, do_one, servers_to_ask
@@ -244,6 +245,26 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool,
     )
 
 
+@command(client, "explain")
+@click.argument("who")
+@click.option("--server", metavar="SERVER", help="Only this server; WHO may then be a person's id there.")
+@click.option("--reconcile", is_flag=True, help="Say what a run with --reconcile would do.")
+def explain(site: Site, who: str, server: str | None, reconcile: bool) -> Answer:
+    """Say why somebody is here as they are, or is not here: link, list, earlier runs, and what a run now would do.
+
+    WHO is an account here (user name, id or email address), or person:ID with the id at the server, or the user
+    name, email address or ID number of somebody there. The server is asked for its people; nothing is changed.
+    """
+    context = site.migrated()
+    with working("Asking"):
+        explained = explanations.explain(context, who, server=server, reconcile=reconcile)
+    return Answer(
+        [_explained(context, each) for each in explained],
+        "\n\n".join("\n".join(each.sentences) for each in explained),
+        FAILED if any(each.state == "failed" for each in explained) else DONE,
+    )
+
+
 @command(run, "list")
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
@@ -314,6 +335,15 @@ def sync_person(site: Site, who: str) -> Answer:
     with context.reading() as session:
         (row,) = account_rows(session, [refreshed])
     return Answer(row, described(row))
+
+
+def _explained(context: Context, each: explanations.Explanation) -> dict[str, object]:
+    with context.reading() as session:
+        accounts = {
+            name: account_rows(session, [view])[0] if view else None
+            for name, view in (("asked", each.asked), ("account", each.account))
+        }
+    return {**asdict(each), **accounts, "server": each.server.idnumber, "sentences": each.sentences}
 
 
 def _switch(site: Site, *, on: bool) -> Answer:

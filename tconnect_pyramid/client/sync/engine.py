@@ -96,13 +96,15 @@ def run_sync(
     origin: str = "command",
     dry_run: bool = False,
     reconcile: bool = False,
+    look: Callable[[Reply], None] | None = None,
 ) -> RunReport:
     """Make what came from a server as the server says, for one of `KINDS`.
 
     A mistake of the peer, of its data or of the site's set-up is told by the report's state `failed`
     and its message; then nothing was changed. A dry run writes nothing at all. `origin` is `command`,
     `page` or `schedule`. With `reconcile` the accounts themselves are compared, also of people of whom the server
-    says what it said before: that finds what was changed here by hand. A kind that is not synchronised with this server, see `why_not`, is told by a report
+    says what it said before: that finds what was changed here by hand. `look` is shown the reply of a dry run,
+    before a plan is made of it. A kind that is not synchronised with this server, see `why_not`, is told by a report
     that is `done` (or `planned`) without a run. Raises InvalidInput for an unknown kind, NotFound for an unknown server,
     SyncBusy while another run works on the same server.
     """
@@ -121,7 +123,7 @@ def run_sync(
     if reason:
         return sync.not_asked(reason, dry_run=dry_run)
     if dry_run:
-        return sync.dry_run()
+        return sync.dry_run(look)
     holder = f"{kind}, by {origin}, process {os.getpid()}"
     with lease.held(context, f"server:{server_id}", holder) as grip:
         return sync.run(grip)
@@ -173,11 +175,13 @@ class _Sync:
         state = history.PLANNED if dry_run else history.DONE
         return replace(self._report(None, state, message=reason), asked=False)
 
-    def dry_run(self) -> RunReport:
+    def dry_run(self, look: Callable[[Reply], None] | None) -> RunReport:
         """Everything but writing."""
         try:
             peer = self._peer()
             with receive(self.context, peer, self.steps.service) as reply:
+                if look is not None:
+                    look(reply)
                 plan, objection = self._plan(peer, self.steps.read(reply))
         except TransactionOpen:
             raise
