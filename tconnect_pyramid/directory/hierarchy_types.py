@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
@@ -22,6 +23,9 @@ DATATYPES = ("checkbox", "datetime", "text", "textarea", "url")
 @dataclass(frozen=True, slots=True)
 class TypeFieldView:
     """A custom field of a type as plain data."""
+
+    choices: ClassVar[tuple[str, ...]] = ()
+    """A menu is none of `DATATYPES`."""
 
     id: int
     shortname: str

@@ -1,9 +1,9 @@
-"""Custom profile fields on a page: how a stored value is shown, and what a form asks for (protocol 6)."""
+"""Custom fields of people and of positions or organisations: how a value is shown, and what a form asks for (protocol 6)."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from wtforms import SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
@@ -17,12 +17,28 @@ YES_OR_NO = {"1": _("Yes"), "0": _("No")}
 NOT_SAID = SelectChoice("", _("Not said"))
 
 
+class CustomField(Protocol):
+    """What is known of a field."""
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+
+    @property
+    def datatype(self) -> str:
+        """One of `directory.profiles.DATATYPES`, or `url`."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Those of a menu."""
+
+
 def form_name(field: FieldView) -> str:
     """The name of a custom field in a form: short names are anything, and could be those of other fields."""
     return f"profile_field_{field.id}"
 
 
-def form_field(field: FieldView, filters: Any) -> Any:
+def form_field(field: CustomField, filters: Any) -> Any:
     """What a form asks for. An empty answer removes the value."""
     attributes = {"autocomplete": "off"}
     match field.datatype:
@@ -40,13 +56,15 @@ def form_field(field: FieldView, filters: Any) -> Any:
                 filters=filters,
                 render_kw={**attributes, "type": "datetime-local"},
             )
+        case "url":
+            return StringField(field.name, filters=filters, render_kw={**attributes, "type": "url"})
         case "textarea":
             return TextAreaField(field.name, filters=filters, render_kw={**attributes, "rows": "4"})
         case _:
             return StringField(field.name, filters=filters, render_kw=attributes)
 
 
-def typed(field: FieldView, data: str) -> str:
+def typed(field: CustomField, data: str) -> str:
     """A stored value as somebody would type it into the form."""
     match field.datatype:
         case "date":
@@ -59,12 +77,12 @@ def typed(field: FieldView, data: str) -> str:
             return data
 
 
-def stored(field: FieldView, text: str) -> str:
+def stored(field: CustomField, text: str) -> str:
     """What was typed, as `people.set_profile_value` takes it."""
     return to_html(text) if field.datatype == "textarea" else text
 
 
-def shown(field: FieldView, data: str, words: Words) -> str:
+def shown(field: CustomField, data: str, words: Words) -> str:
     """A stored value in words."""
     match field.datatype:
         case "checkbox":

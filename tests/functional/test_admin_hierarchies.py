@@ -227,6 +227,41 @@ def test_a_custom_value_that_cannot_be_stands_at_its_field(site, kind):
 
 
 @BOTH
+def test_a_custom_field_is_asked_for_as_its_kind_is(site, kind):
+    of = site.command(kind, "add-type", "Office", "--idnumber", "office")["id"]
+    typed = {
+        "checkbox": ("1", "1"),
+        "datetime": ("2024-05-31T12:30", "1717158600"),
+        "text": ("Large", "Large"),
+        "textarea": ("First\n& last", "First<br>\n&amp; last"),
+        "url": ("https://example.org/", "https://example.org/"),
+    }
+    for datatype in typed:
+        site.command(kind, "add-field", "office", datatype, "--datatype", datatype)
+    chief = item(site, framework(site, kind), kind, type_id=of)
+    ids = {field["shortname"]: field["id"] for field in site.command(kind, "list-types")[0]["fields"]}
+    form = site.page(f"/admin/{kind}s/items/{chief}").forms["form"]
+    for datatype, (text, _) in typed.items():
+        form[f"field_{ids[datatype]}"] = text
+    form.submit(status=303)
+
+    (row,) = site.command(kind, "list")
+    found = row["fields"]
+    assert {name: found[name] for name in typed if name != "textarea"} == {
+        name: kept for name, (_, kept) in typed.items() if name != "textarea"
+    }
+    assert "&amp; last" in found["textarea"]
+    page = site.page(f"/admin/{kind}s/items/{chief}")
+    again = page.forms["form"]
+    assert {name: again[f"field_{ids[name]}"].value.replace("\r\n", "\n").strip() for name in typed} == {
+        name: text for name, (text, _) in typed.items()
+    }
+    assert page.html.find(id=f"field_{ids['datetime']}")["type"] == "datetime-local"
+    again.submit(status=303)
+    assert site.command(kind, "list") == [row]
+
+
+@BOTH
 def test_frameworks_change_places(site, kind):
     framework(site, kind, "First")
     second = framework(site, kind, "Second")

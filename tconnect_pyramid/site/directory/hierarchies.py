@@ -25,6 +25,7 @@ from tconnect_pyramid.directory.surroundings import as_id
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
+from tconnect_pyramid.views import custom_fields
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
 from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
@@ -296,9 +297,7 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
             None,
         )
     fields = {f"field_{each.id}": each for each in kind.fields} if kind is not None else {}
-    asked = {
-        name: StringField(each.name or each.shortname, filters=[trimmed]) for name, each in fields.items()
-    }
+    asked = {name: custom_fields.form_field(each, [trimmed]) for name, each in fields.items()}
     asked["type"] = PickerField(
         _("Type"),
         kind=hierarchy.type_kind,
@@ -311,7 +310,10 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
         "idnumber": found.idnumber,
         "description": to_text(found.description),
         "type": None if kind is None else kind.id,
-        **{name: found.fields.get(each.shortname, "") for name, each in fields.items()},
+        **{
+            name: custom_fields.typed(each, found.fields.get(each.shortname, ""))
+            for name, each in fields.items()
+        },
     }
     form = with_fields(ItemForm, asked).of(request, stored)
     # Only what was changed: a peer may have sent what nobody could type here.
@@ -321,7 +323,9 @@ def edit_item(hierarchy: Hierarchy, request: Request) -> Response:
     if form.is_sent(request):
         changes = _changes(form, ("fullname", "shortname", "idnumber"))
         chosen = form["type"].one
-        custom = {fields[name].shortname: form[name].data for name in changed}
+        custom = {
+            fields[name].shortname: custom_fields.stored(fields[name], form[name].data) for name in changed
+        }
         if chosen != stored["type"]:
             changes["type"] = "" if chosen is None else str(chosen)
             custom = {}
