@@ -241,8 +241,8 @@ def test_a_custom_field_is_asked_for_as_its_kind_is(site, kind):
     chief = item(site, framework(site, kind), kind, type_id=of)
     ids = {field["shortname"]: field["id"] for field in site.command(kind, "list-types")[0]["fields"]}
     form = site.page(f"/admin/{kind}s/items/{chief}").forms["form"]
-    for datatype, (text, _) in typed.items():
-        form[f"field_{ids[datatype]}"] = text
+    for datatype, (said, _) in typed.items():
+        form[f"field_{ids[datatype]}"] = said
     form.submit(status=303)
 
     (row,) = site.command(kind, "list")
@@ -254,7 +254,7 @@ def test_a_custom_field_is_asked_for_as_its_kind_is(site, kind):
     page = site.page(f"/admin/{kind}s/items/{chief}")
     again = page.forms["form"]
     assert {name: again[f"field_{ids[name]}"].value.replace("\r\n", "\n").strip() for name in typed} == {
-        name: text for name, (text, _) in typed.items()
+        name: said for name, (said, _) in typed.items()
     }
     assert page.html.find(id=f"field_{ids['datetime']}")["type"] == "datetime-local"
     again.submit(status=303)
