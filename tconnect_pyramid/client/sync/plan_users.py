@@ -100,7 +100,7 @@ class _Planner:
         self.waiting: dict[int, bytes] = {}
         self.claims: dict[int, tuple[Claim, str, LinkState]] = {}
         self.leaving: set[int] = set()
-        # How many were looked at, for whom anything was planned, and whose values are written.
+        # How many accounts were looked at, for which of them anything was planned, and whose values are written.
         self.looked_at = 0
         self.touched: set[int] = set()
         self.written: set[int] = set()
@@ -155,7 +155,6 @@ class _Planner:
             self.extras.claim(person, [job.id for job in record.jobs or ()])
             if not is_guest(record):
                 self.lists_anybody = True
-                self.looked_at += 1
                 yield Listed(record, digest)
 
     def _read(self, raw: object) -> UserRecord | None:
@@ -178,7 +177,11 @@ class _Planner:
         self.extras.read((each.record, account) for each, account in known)
         for each, account in known:
             self._decide_one(each, account, owners)
-        newcomers = [each for each in listed if each.record.id not in linked and not each.record.deleted]
+        others = [each for each in listed if each.record.id not in linked]
+        newcomers = [each for each in others if not each.record.deleted]
+        self.looked_at += len(known)
+        # Who is deleted there and was never here.
+        self.plan.unchanged += len(others) - len(newcomers)
         if self.options.client_migrate_accounts:
             # What they match can also be what somebody matches who is listed later.
             self.waiting.update((each.record.id, each.digest) for each in newcomers)
@@ -247,6 +250,7 @@ class _Planner:
     def _take_over(self, each: Listed, account: Linked, match: Match) -> None:
         record = each.record
         self._begin(account)
+        self.looked_at += 1
         values = {**rules.synced_values(record), "timemodified": self.now}
         if self._is_usable(record, values, {}, account):
             extras, also = self._plan_extras(record, account)
@@ -462,14 +466,15 @@ class _Planner:
 
     def _add(self, change: Change) -> None:
         self.plan.changes.append(change)
-        if change.remote_id is not None:
+        if change.remote_id is not None and change.action is not Action.CREATED:
             self.touched.add(change.remote_id)
 
     def _skip(
         self, person: int, key: int | None, subject: str, reason: str, *, is_fault: bool = True
     ) -> None:
         self.is_final = False
-        self.touched.add(person)
+        if key is not None:
+            self.touched.add(person)
         self._add_skip(person, key, subject, reason, is_fault=is_fault)
 
     def _add_skip(
