@@ -37,16 +37,44 @@ from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, own_accounts
 from tconnect_pyramid.models import Account, Counterpart, Job, Link, ProfileField, ProfileValue, Server
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol import replies
+from tconnect_pyramid.protocol.collections import write_cohort
 from tconnect_pyramid.protocol.stream import cut_list
 from tconnect_pyramid.protocol.users import write_job, write_profile_field, write_user
 from tconnect_pyramid.secretbox import SecretBox
+from tconnect_pyramid.server.callers import Caller
+from tconnect_pyramid.server.lists import write_users
 from tconnect_pyramid.settings import read_settings
 
 NOW = 1_800_000_000
+EVERYTHING = Caller(
+    id=1,
+    idnumber="c" * 40,
+    state="active",
+    apiversion=2,
+    restrict_audience_id=None,
+    sends_passwords=True,
+    sends_profile_fields=True,
+    sends_jobs=True,
+    plugin_services=False,
+)
 SERVER = "5" * 40
 FIELDS = ("shirt", "badge", "shift")
-STEPS = ("digest", "bare", "first", "unchanged", "changed", "reconcile")
-"""`digest` reads the file and does nothing else; `bare` writes the same rows into the same tables, by no rule."""
+STEPS = (
+    "digest",
+    "bare",
+    "first",
+    "unchanged",
+    "changed",
+    "reconcile",
+    "joined",
+    "members",
+    "produce",
+    "copied",
+)
+"""`digest` reads the file and does nothing else; `bare` writes the same rows into the same tables, by no rule.
+`joined` brings an audience to which everybody belongs, and `members` brings it once more. `produce` is the other side:
+the server's reply for so many people; `copied` is what PostgreSQL alone takes to make JSON of the account table."""
+MEMBERS_A_SECOND = 200_000
 LIMITS = {
     # The steps of a gate, its greatest ratio.
     ("first", "bare", "sqlite"): 2.0,
@@ -54,6 +82,7 @@ LIMITS = {
     ("unchanged", "digest", ""): 2.0,
     ("changed", "unchanged", ""): 2.5,
     ("reconcile", "unchanged", ""): 5.0,
+    ("produce", "copied", "postgresql"): 1.5,
 }
 
 
@@ -105,6 +134,17 @@ def _person(number: int, city: str) -> dict[str, object]:
         jobs=[write_job(job, warn=_unexpected)],
         warn=_unexpected,
     )
+
+
+def write_audience(path: Path, people: int) -> None:
+    """A reply of `get_user_collections`: one audience of all people."""
+    values = {"id": 1, "name": "Everybody", "idnumber": "all", "timecreated": NOW, "timemodified": NOW}
+    record = write_cohort(values, range(1, people + 1), warn=_unexpected)
+    with path.open("wb") as file:
+        file.write(replies.COLLECTIONS_HEAD)
+        file.write(msgspec.json.encode(record))
+        file.write(replies.COLLECTIONS_MIDDLE)
+        file.write(replies.LIST_TAIL)
 
 
 def _unexpected(warning: str) -> None:
@@ -231,6 +271,17 @@ def write_bare(engine: Engine, answer: Path) -> None:
             )
 
 
+def copy_as_json(engine: Engine) -> int:
+    """Let the database make JSON of its accounts; gives how much. Nothing where it is none that does so by itself."""
+    if engine.dialect.name != "postgresql":
+        return 0
+    statement = "COPY (SELECT row_to_json(a) FROM tconnect_account a ORDER BY id) TO STDOUT"
+    with engine.connect() as connection:
+        driver: Any = connection.connection
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            return sum(len(piece) for piece in copy)
+
+
 def step(name: str, url: str, answer: Path) -> dict[str, Any]:
     """Do one step in this process; gives what it took."""
     engine = create_engine(url)
@@ -245,8 +296,14 @@ def step(name: str, url: str, answer: Path) -> dict[str, Any]:
     elif name == "bare":
         write_bare(engine, answer)
         counts = {}
+    elif name == "produce":
+        with write_users(context, EVERYTHING) as reply:
+            counts = {"bytes": reply.seek(0, 2)}
+    elif name == "copied":
+        counts = {"bytes": copy_as_json(engine)}
     else:
-        report = run_sync(context, "users", 1, reconcile=name == "reconcile")
+        kind = "collections" if name in {"joined", "members"} else "users"
+        report = run_sync(context, kind, 1, reconcile=name == "reconcile")
         if report.state != "done":
             raise AssertionError(report.message)
         counts = {what: number for what, number in report.counts.items() if number}
@@ -301,6 +358,9 @@ def measure(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]
     plain, changed = place.folder / "people.json", place.folder / "changed.json"
     write_people(plain, people)
     write_people(changed, people, every=100)
+    audience = place.folder / "audience.json"
+    write_audience(audience, people)
+    answers = {"changed": changed, "reconcile": changed, "joined": audience, "members": audience}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in STEPS}
     for _ in range(rounds):
         for name in STEPS:
@@ -312,8 +372,7 @@ def measure(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]
                 engine.dispose()
             elif name == "digest":
                 url = "sqlite://"
-            answer = changed if name in {"changed", "reconcile"} else plain
-            found[name].append(_in_a_process(name, url, answer))
+            found[name].append(_in_a_process(name, url, answers.get(name, plain)))
     return {
         name: {**taken[-1], "seconds": statistics.median(each["seconds"] for each in taken)}
         for name, taken in found.items()
@@ -342,6 +401,9 @@ def show(place: Place, measured: dict[int, dict[str, dict[str, Any]]]) -> Iterat
             if dialect in {"", place.dialect}:
                 ratio = steps[above]["seconds"] / steps[below]["seconds"]
                 yield f"  {above} : {below} = {ratio:.2f} ({'within' if ratio <= most else 'over'} {most})"
+        speed = people / steps["members"]["seconds"]
+        is_enough = "within" if speed >= MEMBERS_A_SECOND else "below"
+        yield f"  members: {speed:,.0f} a second ({is_enough} {MEMBERS_A_SECOND:,})"
     sizes = sorted(measured)
     for small, large in pairwise(sizes):
         for name in ("first", "unchanged"):
