@@ -72,6 +72,11 @@ def write_value(field: Field, value: object, record: str, warn: Warn) -> str | N
 
     `record` names the record in a warning, as in `person 5`.
     """
+    # As nearly all values are, and there are some fifty of each person.
+    if type(value) is int and 0 <= value <= MAX_INT and field.kind != "text":
+        return str(value)
+    if type(value) is str and _is_plain(field, value):
+        return value
     if isinstance(value, bool):
         value = int(value)
     if field.kind != "text" and value is not None:
@@ -110,13 +115,7 @@ def read_value(field: Field, value: object, remote_id: int) -> str | int | None:
     """
     if value is None:
         return None if field.nullable else field.default
-    if (
-        type(value) is str
-        and field.kind == "text"
-        and value.isascii()
-        and len(value) <= (field.limit or MAX_LONG_TEXT)
-        and "\0" not in value
-    ):
+    if type(value) is str and _is_plain(field, value):
         # As nearly all texts are, and there are some thirty of each person.
         return value
     if not isinstance(value, str | int | float):
@@ -125,6 +124,16 @@ def read_value(field: Field, value: object, remote_id: int) -> str | int | None:
         value = int(value)
     return (
         _read_text(field, value, remote_id) if field.kind == "text" else _read_number(field, value, remote_id)
+    )
+
+
+def _is_plain(field: Field, text: str) -> bool:
+    """Whether this is a text that is kept, or sent, just as it is."""
+    return (
+        field.kind == "text"
+        and text.isascii()
+        and len(text) <= (field.limit or MAX_LONG_TEXT)
+        and "\0" not in text
     )
 
 
