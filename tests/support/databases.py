@@ -142,6 +142,17 @@ class Snapshot:
             for counter in self._counters:
                 connection.execute(text(self._write), counter)
 
+    def restore_counters(self, *, but: str) -> None:
+        """Let the counters of PostgreSQL stand where they did, which do not go back with a transaction.
+
+        That of the table `but`, which has more rows by now, is left alone.
+        """
+        if self.engine.dialect.name == "postgresql":
+            with self.engine.begin() as connection:
+                for counter in self._counters:
+                    if but not in counter["name"]:
+                        connection.execute(text(self._write), counter)
+
     @property
     def _read(self) -> str:
         if self.engine.dialect.name == "sqlite":

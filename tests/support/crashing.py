@@ -1,0 +1,92 @@
+"""A run of a sync in a process that kills itself at a moment: `python -m support.crashing URL KIND SERVER LISTS MOMENT`.
+
+A moment is `received`, `planned`, `applied` or `committed`, when that has just happened, or `plan N` or `apply N`,
+after so many statements of that step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+from sqlalchemy import event
+from support import lists, sites
+
+from tconnect_pyramid.client.sync import engine, history, lease
+
+
+@contextmanager
+def moments(context, kind: str, reached):
+    """Let `reached` be called with the name of each moment of a run of this kind, as it comes."""
+    steps = engine._STEPS[kind]
+    numbers = Counter()
+    under_way = ""
+
+    def tell_statement(*_):
+        if under_way:
+            numbers[under_way] += 1
+            reached(f"{under_way} {numbers[under_way]}")
+
+    def counted(name, step):
+        def do(*args, **more):
+            nonlocal under_way
+            under_way = name
+            try:
+                return step(*args, **more)
+            finally:
+                under_way = ""
+
+        return do
+
+    def telling(name, step):
+        def do(*args, **more):
+            result = step(*args, **more)
+            reached(name)
+            return result
+
+        return do
+
+    told = replace(
+        steps,
+        plan=telling("planned", counted("plan", steps.plan)),
+        apply=counted("apply", steps.apply),
+    )
+    event.listen(context.database.engine, "after_cursor_execute", tell_statement)
+    with (
+        mock.patch.dict(engine._STEPS, {kind: told}),
+        mock.patch.object(lease, "beat", telling("received", lease.beat)),
+        # The last that is done before the commit, and the first after it.
+        mock.patch.object(history, "replace_held", telling("applied", history.replace_held)),
+        mock.patch.object(engine, "deliver_now", telling("committed", engine.deliver_now)),
+    ):
+        yield
+    event.remove(context.database.engine, "after_cursor_execute", tell_statement)
+
+
+def serve(server: lists.ListingServer, said: dict) -> None:
+    """Let a server say what a test wants of it."""
+    server.people, server.cohorts, server.courses = said["people"], said["cohorts"], said["courses"]
+
+
+def main(url: str, kind: str, server_id: str, said: str, moment: str) -> None:
+    """Run, and end by SIGKILL when the moment has come."""
+    server = lists.ListingServer()
+    serve(server, json.loads(Path(said).read_text(encoding="utf-8")))
+
+    def reached(name: str) -> None:
+        if name == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with sites.context(url, transport=server) as context, moments(context, kind, reached):
+        engine.run_sync(context, kind, int(server_id))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
