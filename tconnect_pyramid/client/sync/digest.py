@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from secrets import token_bytes
 
 import msgspec
 from sqlalchemy import select
@@ -66,7 +67,7 @@ class Digests:
         """Of a raw record, whatever the order of its keys, its escapes, and keys that nobody knows."""
         try:
             relevant = _encode([*map(raw.get, _RELEVANT)])
-        except RecursionError:
-            # Of no record that can be used.
-            relevant = b""
+        except (RecursionError, OverflowError):
+            # Nested too deep, or a number of more than 64 bits. None that is known: every run looks at it.
+            return token_bytes(SIZE)
         return blake2b(relevant, digest_size=SIZE, key=self._key).digest()

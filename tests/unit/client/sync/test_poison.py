@@ -1,0 +1,266 @@
+"""Records that no run can use: each is skipped with its reason, the run is partial, and the rest is synchronised."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import pytest
+from support import lists
+from support.client_site import DATABASES, fresh
+from support.lists import cohort, course, field, job, person
+
+from tconnect_pyramid.client.runs import show_run
+from tconnect_pyramid.directory import hierarchies
+
+HUGE = 10**30
+"""A number of more than 64 bits."""
+NEITHER = "is neither a text nor a number"
+
+
+@dataclass(frozen=True)
+class Poison:
+    """What is wrong with a record (its changed keys, or the whole of it), whose it is, and what is said of it."""
+
+    fields: object
+    reason: str
+    remote_id: int | None = 8
+
+
+NO_ID = [
+    *(
+        Poison({"id": id_}, "id is not a whole number above 0", None)
+        for id_ in (None, "", "0", "-1", "x", 1.5, [], {}, str(2**63), HUGE)
+    ),
+    Poison({"id": ...}, "id is not a whole number above 0", None),
+]
+
+PEOPLE = [
+    *NO_ID,
+    *(Poison(whole, "the record is not an object", None) for whole in (None, [], "person", 7)),
+    Poison({"firstname": "x" * 101}, "firstname has 101 characters, more than 100"),
+    Poison({"description": "x" * 1_000_001}, "description has 1000001 characters, more than 1000000"),
+    Poison({"username": ...}, "username is missing"),
+    Poison({"email": None}, "email is missing"),
+    Poison({"lastname": []}, f"lastname {NEITHER}"),
+    Poison({"city": {"a": "b"}}, f"city {NEITHER}"),
+    Poison({"city": HUGE}, "city is a number larger than 2^63-1"),
+    Poison({"maildisplay": "two"}, "maildisplay is not a whole number from 0 to 2^63-1"),
+    Poison({"maildisplay": HUGE}, "maildisplay is not a whole number from 0 to 2^63-1"),
+    Poison({"maildisplay": "3000000000"}, "maildisplay is a larger number than an account here holds"),
+    Poison({"suspended": "2"}, "suspended is neither 0 nor 1"),
+    Poison({"deleted": "maybe"}, "deleted is not a whole number"),
+    Poison({"profile_fields": {}}, "profile_fields is not a list"),
+    Poison({"profile_fields": ["M"]}, "profile field 1 of 1 is not an object"),
+    Poison({"profile_fields": [field("", "M")]}, "profile field 1 of 1 has no shortname or no datatype"),
+    Poison({"profile_fields": [field("shirt", [])]}, f"profile field 1 of 1: data {NEITHER}"),
+    Poison({"jobs": "none"}, "jobs is not a list"),
+    Poison({"jobs": [7]}, "job 1 of 1 is not an object"),
+    Poison({"jobs": [job(80, "")]}, "job 1 of 1 has no idnumber"),
+    Poison({"jobs": [job(80, "J"), job(81, "J")]}, "job 2 of 2 has the id or the idnumber of another job"),
+    Poison({"jobs": [job(80, "J"), job(80, "K")]}, "job 2 of 2 has the id or the idnumber of another job"),
+    Poison({"jobs": [job(80, "J", id="x")]}, "job 1 of 1: id is not a whole number above 0"),
+    Poison({"jobs": [job(80, "J", fullname="x" * 256)]}, "job 1 of 1: fullname has 256 characters"),
+    Poison(
+        {"jobs": [job(80, "J", startdate="soon")]}, "job 1 of 1: startdate is not a time in whole seconds"
+    ),
+    Poison({"jobs": [job(80, "J", sortorder=HUGE)]}, "job 1 of 1: sortorder is not a whole number"),
+]
+COLLECTIONS = [
+    *NO_ID,
+    Poison(None, "the cohort is not an object", None),
+    Poison({"name": "x" * 255}, "name has 255 characters, more than 254"),
+    Poison({"name": None}, "name is missing"),
+    Poison({"name": HUGE}, "name is a number larger than 2^63-1"),
+    Poison({"idnumber": []}, f"idnumber {NEITHER}"),
+    Poison({"members": ...}, "members is not a list"),
+    Poison({"members": {}}, "members is not a list"),
+    Poison({"members": [{"id": "3"}, {"id": HUGE}]}, "member 2 of 2 has no usable id"),
+    Poison({"members": [3]}, "member 1 of 1 has no usable id"),
+]
+ITEMS = [
+    *NO_ID,
+    Poison({"fullname": ...}, "fullname is missing"),
+    Poison({"shortname": "x" * 101}, "shortname has 101 characters, more than 100"),
+    Poison({"idnumber": HUGE}, "idnumber is a number larger than 2^63-1"),
+    Poison({"frameworkid": "0"}, "frameworkid is not a whole number above 0"),
+    Poison({"parentid": "up"}, "parentid is not a whole number"),
+    Poison({"typeidnumber": ...}, "typeidnumber is missing"),
+    Poison({"custom_fields": None}, "custom_fields is not a list"),
+    Poison({"custom_fields": [7]}, "custom field 1 of 1 is not an object"),
+    Poison({"frameworkid": "9"}, "its framework 9 is unknown"),
+    Poison({"parentid": "99"}, "its parent 99 is unknown"),
+    Poison({"parentid": "8"}, "its parents go round in a circle"),
+]
+FRAMEWORKS = [
+    *NO_ID,
+    Poison({"fullname": "x" * 1025}, "fullname has 1025 characters, more than 1024"),
+    Poison({"sortorder": "last"}, "sortorder is not a whole number"),
+    Poison({"idnumber": {}}, f"idnumber {NEITHER}"),
+]
+
+
+def poisoned(record, poison):
+    """The record with what is wrong with it; `...` takes a key away."""
+    if not isinstance(poison.fields, dict):
+        return poison.fields
+    return {name: value for name, value in {**record, **poison.fields}.items() if value is not ...}
+
+
+def told(poison):
+    return poison.reason if len(poison.reason) < 60 else poison.reason[:60]
+
+
+def every(poisons):
+    return pytest.mark.parametrize("poison", poisons, ids=lambda it: f"{told(it)} {str(it.fields)[:40]}")
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def shared(request):
+    """One client for all records: nothing of them stays."""
+    with fresh(request.param) as made:
+        yield made
+
+
+def skipped(site, report):
+    """Id and reason of the only line of a run that skips something, as the run keeps it."""
+    assert report.state == "partial"
+    kept = show_run(site.context, report.run)
+    assert kept.state == "partial"
+    assert kept.counts["skipped"] == 1
+    return [(line.remote_id, line.detail) for line in kept.lines if line.action == "skipped"]
+
+
+def synchronised(site, kind, poison, lists_with):
+    """Run twice: with the record where it is new, and where it is known. The others are brought up to date each time.
+
+    `lists_with(city, bad)` makes the server list a good record with this text and a bad one, or a good one for None.
+    """
+    for text, is_known in (("first", False), ("second", True)):
+        lists_with(text, poison)
+        ((remote_id, reason),) = skipped(site, site.sync(kind))
+        assert remote_id == poison.remote_id
+        assert poison.reason in reason
+        yield text, is_known
+        lists_with(text, None)
+        assert site.sync(kind).state == "done"
+
+
+@every(PEOPLE)
+def test_a_person(shared, poison):
+    site = shared
+
+    def send(city, bad):
+        good = person(8, city=city)
+        site.server.people = [person(3, city=city), good if bad is None else poisoned(good, bad)]
+
+    for city, is_known in synchronised(site, "users", poison, send):
+        assert site.person(3)["city"] == city
+        if is_known:
+            assert (site.person(8)["city"], site.state(8)) == ("first", "live")
+
+
+@every(COLLECTIONS)
+def test_a_collection(shared, poison):
+    site = shared
+
+    def send(word, bad):
+        good = cohort(8, name=f"Eight {word}")
+        site.server.cohorts = [good if bad is None else poisoned(good, bad)]
+        site.server.courses = [course(3, fullname=f"Three {word}")]
+
+    for word, is_known in synchronised(site, "collections", poison, send):
+        names = {it.name for it in site.sets().values()}
+        assert f"Three {word}" in names
+        if is_known:
+            assert "Eight first" in names
+
+
+@every(ITEMS)
+def test_a_position(shared, poison):
+    site = shared
+    unplaced = poison.reason.startswith("its ")
+
+    def send(name, bad):
+        good = lists.item(8, 1, fullname=name)
+        site.server.frameworks["positions"] = [lists.framework(1)]
+        site.server.items["positions"] = [
+            lists.item(3, 1, fullname=name),
+            good if bad is None else poisoned(good, bad),
+        ]
+
+    for name, is_known in synchronised(site, "positions", poison, send):
+        assert site.items()["I3"].fullname == name
+        if is_known:
+            # What cannot be placed any more goes; what cannot be read stays.
+            assert ("I8" in site.items()) != unplaced
+
+
+@every(FRAMEWORKS)
+def test_a_framework(shared, poison):
+    site = shared
+
+    def send(name, bad):
+        good = lists.framework(8, fullname=name)
+        site.server.frameworks["positions"] = [
+            lists.framework(1, fullname=name),
+            good if bad is None else poisoned(good, bad),
+        ]
+        site.server.items["positions"] = [lists.item(3, 1)]
+
+    for name, is_known in synchronised(site, "positions", poison, send):
+        assert site.frameworks()["F1"].fullname == name
+        if is_known:
+            assert site.frameworks()["F8"].fullname == "first"
+
+
+@pytest.mark.parametrize("kind", ["positions", "organisations"])
+def test_items_in_a_circle_and_below_it_are_told_one_by_one(shared, kind):
+    site = shared
+    site.server.frameworks[kind] = [lists.framework(1, kind=kind)]
+    site.server.items[kind] = [
+        lists.item(3, 1, kind=kind),
+        *(lists.item(id_, 1, parent, kind=kind) for id_, parent in ((4, 6), (5, 4), (6, 5), (7, 6))),
+    ]
+    report = site.sync(kind)
+    assert report.state == "partial"
+    assert {
+        line.remote_id: line.detail for line in report.lines if line.action == "skipped"
+    } == dict.fromkeys((4, 5, 6, 7), "its parents go round in a circle")
+    kept = hierarchies.POSITIONS if kind == "positions" else hierarchies.ORGANISATIONS
+    assert list(site.items(kept)) == ["I3"]
+
+
+@pytest.mark.parametrize("kind", ["users", "cohorts", "courses", "frameworks", "items"])
+def test_the_second_record_with_an_id(shared, kind):
+    site = shared
+    site.server.people, site.server.cohorts, site.server.courses = [person(3)], [cohort(3)], [course(3)]
+    site.server.frameworks["positions"], site.server.items["positions"] = (
+        [lists.framework(1)],
+        [lists.item(3, 1)],
+    )
+    served = {
+        "users": site.server.people,
+        "cohorts": site.server.cohorts,
+        "courses": site.server.courses,
+        "frameworks": site.server.frameworks["positions"],
+        "items": site.server.items["positions"],
+    }[kind]
+    served.append(copy.deepcopy(served[0]))
+    run = {"users": "users", "cohorts": "collections", "courses": "collections"}.get(kind, "positions")
+
+    ((remote_id, reason),) = skipped(site, site.sync(run))
+
+    assert (remote_id, reason) == (
+        int(served[0]["id"]),
+        "is listed more than once; only the first record was used",
+    )
+
+
+def test_what_no_digest_can_hold_is_looked_at_by_every_run(shared):
+    """The number stands under a key that nobody knows, so the record can be used."""
+    site = shared
+    for city in ("One", "Two"):
+        site.server.people = [person(3, city=city, profile_fields=[{**field("nobodys", "x"), "more": HUGE}])]
+        assert site.sync().state == "done"
+        assert site.person(3)["city"] == city
