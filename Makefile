@@ -8,7 +8,7 @@ BIN = .venv/bin
 # What pip and the tools that it runs grumble about is shown when it fails.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install axe demo bench test format format-check lint types migrations docs translations pictures sure clean
+.PHONY: help install axe demo bench bench-pages test format format-check lint types migrations docs translations pictures sure clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test        the tests; those that need a service that is not there are skipped"
 	@echo "make axe         axe-core for the tests in a browser; takes npm"
 	@echo "make bench       how fast synchronising is, in ratios; takes minutes"
+	@echo "make bench-pages how long lists of the administration pages take, by how many people there are"
 	@echo "make sure        everything CI runs: format, lint, types, migrations, tests"
 	@echo "make format      put the code into its layout"
 	@echo "make lint        ruff"
@@ -66,6 +67,9 @@ test: install
 BENCH_ARGS ?=
 bench: install
 	$(BIN)/python benchmarks/sync.py $(BENCH_ARGS)
+
+bench-pages: install
+	$(BIN)/python benchmarks/pages.py $(BENCH_ARGS)
 
 format: install
 	$(BIN)/ruff format .

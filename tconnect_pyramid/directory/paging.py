@@ -77,7 +77,7 @@ def page_of(
     orders: Mapping[str, SQLColumnExpression[Any]],
     searched: Sequence[SQLColumnExpression[str]] = (),
 ) -> Page[Row[Any]]:
-    """One page of `statement` in two statements, whatever the size of the list.
+    """One page of `statement` in two statements, whatever the size of the list; a search may take one.
 
     `key` is unique. `orders`: what each name of `Asked.sort` sorts by, never NULL; the first is the
     usual order. `searched`: the columns in which one must contain `Asked.search`, without regard to case.
@@ -85,7 +85,7 @@ def page_of(
     words = asked.search.replace("\0", "").strip()[:LONGEST_SEARCH]
     if words:
         statement = statement.where(or_(*(column.icontains(words, autoescape=True) for column in searched)))
-    total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+    counted = select(func.count()).select_from(statement.order_by(None).subquery())
     name = asked.sort.removeprefix("-")
     if name not in orders:
         name = next(iter(orders))
@@ -113,11 +113,13 @@ def page_of(
         rows.reverse()
     has_before = more if backwards else behind is not None
     has_after = True if backwards else more
+    # A search reads the whole table: one that finds no more than a page does so once.
+    is_all = words and behind is None and not more
     return Page(
         rows,
         before=_cursor(rows[0], backwards=True) if rows and has_before else "",
         after=_cursor(rows[-1], backwards=False) if rows and has_after else "",
-        total=total,
+        total=len(rows) if is_all else session.scalar(counted) or 0,
         sort=f"-{name}" if descending else name,
     )
 

@@ -134,6 +134,19 @@ def test_the_list_is_searched_sorted_and_paged_by_key(site):
     assert "Nothing is found." in text(site.page("/admin/audiences?search=%25"))
 
 
+def test_each_page_of_what_was_found_says_how_much_that_is(site):
+    for number in range(30):
+        add(site, name=f"Team {number:02}", idnumber=f"n-{number}")
+    add(site, name="Others", idnumber="o")
+
+    first = site.page("/admin/audiences?search=team")
+    last = first.click("Next")
+    again = last.click("Previous page")
+
+    assert len(last.html.select("tbody tr")) == 5
+    assert all("30 found." in text(page) for page in (first, last, again))
+
+
 @pytest.mark.parametrize(
     "cursor", ["x", "W10", "WzAsICJhIiwgImIiXQ", "WzAsIDEsIDFd", "%ff", "WzAsICJhXHUwMDAwIiwgMV0"]
 )
