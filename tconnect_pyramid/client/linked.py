@@ -15,6 +15,38 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import Accounts, in_batches
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.models import Link
+from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.texts import text as _
+
+
+class Identity(NamedTuple):
+    """Who a person is, as their server says. Nothing is known of a link that is older than its being kept."""
+
+    username: str | None = None
+    timecreated: int | None = None
+
+    @classmethod
+    def of(cls, record: UserRecord) -> Identity:
+        """That of a person's record."""
+        return cls(str(record.values["username"]), canonical_int(record.values.get("timecreated")))
+
+    def is_another_than(self, kept: Identity) -> bool:
+        """Whether the id of the person who is kept here has become somebody else's, as after a server's restoring.
+
+        A user name may change; when somebody was added does not, unless nobody knows it.
+        """
+        return (
+            bool(self.timecreated and kept.timecreated)
+            and self.timecreated != kept.timecreated
+            and self.username != kept.username
+        )
+
+
+SOMEBODY_ELSE = _(
+    "the id is somebody else's at the server now, added there at another time and under another user name than the "
+    "person whose account this is; if that person is gone, delete the account here, and this one gets a new one"
+)
 
 
 class Pointer(NamedTuple):
@@ -23,6 +55,7 @@ class Pointer(NamedTuple):
     account_key: int
     suspended_by_sync: bool = False
     digest: bytes | None = None
+    identity: Identity = Identity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +65,7 @@ class Linked:
     key: int
     suspended_by_sync: bool
     digest: bytes | None
+    identity: Identity
     values: Mapping[str, Any]
     stored: Mapping[str, Any]
 
@@ -60,11 +94,19 @@ class Linked:
 def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[int, Pointer]:
     """The links of these people, by person."""
     rows = session.execute(
-        select(Link.person_id, Link.account_key, Link.suspended_by_sync, Link.digest).where(
-            Link.person_id.in_(people), Link.server_id == server_id
-        )
+        select(
+            Link.person_id,
+            Link.account_key,
+            Link.suspended_by_sync,
+            Link.digest,
+            Link.person_username,
+            Link.person_timecreated,
+        ).where(Link.person_id.in_(people), Link.server_id == server_id)
     )
-    return {person: Pointer(key, suspended, digest) for person, key, suspended, digest in rows}
+    return {
+        person: Pointer(key, suspended, digest, Identity(username, created))
+        for person, key, suspended, digest, username, created in rows
+    }
 
 
 def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Pointer]) -> dict[int, Linked]:
@@ -84,6 +126,7 @@ def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Poin
             link.account_key,
             link.suspended_by_sync,
             link.digest,
+            link.identity,
             rows[link.account_key],
             {name: rows[link.account_key][f"stored_{name}"] for name in shared},
         )

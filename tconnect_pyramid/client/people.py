@@ -13,6 +13,8 @@ from tconnect_pyramid import sessions
 from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client import memberships, migration
 from tconnect_pyramid.client.linked import (
+    SOMEBODY_ELSE,
+    Identity,
     Linked,
     Pointer,
     drop_stale_links,
@@ -97,9 +99,14 @@ def keep_person(
         raise BadRecord(record.id, _("the server's guest is nobody in particular"))
     links = read_links(session, peer.id, [record.id])
     account = read_accounts(session, context.accounts, links).get(record.id)
+    identity = Identity.of(record)
+    if account is not None and identity.is_another_than(account.identity):
+        if not account.is_deleted:
+            raise BadRecord(record.id, SOMEBODY_ELSE)
+        account = None
     notices: list[int] = []
     if account is None:
-        # The row behind the link, if there is one, is gone: it is as if there were none (protocol 9).
+        # The row behind the link, if there is one, is gone or somebody else's: it is as if there were none (protocol 9).
         notices = drop_stale_links(session, context, peer.id, [record.id])
         key, more = _arrive(session, context, peer, record)
         notices += more
@@ -109,6 +116,12 @@ def keep_person(
             _revive(session, context, peer, record, account)
         else:
             _update(session, context, record, account)
+        if identity != account.identity:
+            session.execute(
+                update(Link)
+                .where(Link.person_id == record.id, Link.server_id == peer.id)
+                .values(person_username=identity.username, person_timecreated=identity.timecreated)
+            )
     if picture is not None:
         pictures.put(session, context, key, picture.files, picture.number)
     return Kept(key, notices)
@@ -143,7 +156,17 @@ def _arrive(
         )
     else:
         raise Conflict(match.reason)
-    session.add(Link(person_id=record.id, server_id=peer.id, account_key=key, timecreated=now))
+    username, timecreated = Identity.of(record)
+    session.add(
+        Link(
+            person_id=record.id,
+            server_id=peer.id,
+            account_key=key,
+            timecreated=now,
+            person_username=username,
+            person_timecreated=timecreated,
+        )
+    )
     session.flush()
     memberships.join_awaited(session, context, peer.id, {record.id: key})
     return key, notices

@@ -100,6 +100,10 @@ class Link(Base):
     # What the server said of the person when the account was last put in order, as a digest; None where the
     # next run has to look, whatever it says.
     digest: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    # Who the person is at the server. Where both are others, the id has become somebody else's there; None of links
+    # that are older than these columns, until the next run.
+    person_username: Mapped[str | None] = mapped_column(String(100))
+    person_timecreated: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Collection(Base):

@@ -93,14 +93,25 @@ class _Work:
     def keep_links(self) -> None:
         """Let the links say what they are to say, of those who were here before."""
         rows = (
-            {"person": person, "flag": state.suspended_by_sync, "sum": state.digest}
+            {
+                "person": person,
+                "flag": state.suspended_by_sync,
+                "sum": state.digest,
+                "username": state.identity.username,
+                "created": state.identity.timecreated,
+            }
             for person, state in self.plan.links.items()
             if person not in self.taken
         )
         statement = (
             update(_LINK)
             .where(_LINK.c.person_id == bindparam("person"), _LINK.c.server_id == self.peer.id)
-            .values(suspended_by_sync=bindparam("flag"), digest=bindparam("sum"))
+            .values(
+                suspended_by_sync=bindparam("flag"),
+                digest=bindparam("sum"),
+                person_username=bindparam("username"),
+                person_timecreated=bindparam("created"),
+            )
         )
         for some in in_batches(rows):
             self.session.execute(statement, some)
@@ -141,6 +152,8 @@ class _Work:
                 "account_key",
                 "suspended_by_sync",
                 "digest",
+                "person_username",
+                "person_timecreated",
                 "created_by_run",
                 "timecreated",
             ),
@@ -151,6 +164,7 @@ class _Work:
                     key,
                     states[person].suspended_by_sync,
                     states[person].digest,
+                    *states[person].identity,
                     by_run,
                     now,
                 )

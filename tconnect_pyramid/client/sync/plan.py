@@ -12,6 +12,7 @@ from enum import StrEnum
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, NamedTuple
 
+from tconnect_pyramid.client.linked import Identity
 from tconnect_pyramid.client.sync.report import COUNTED, COUNTED_MEMBERS, LineView
 
 POSITIONS = "positions"
@@ -60,6 +61,7 @@ class LinkState(NamedTuple):
 
     suspended_by_sync: bool
     digest: bytes | None
+    identity: Identity = Identity()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client import idnumbers, migration
 from tconnect_pyramid.client.idnumbers import Claim
-from tconnect_pyramid.client.linked import Linked, Pointer, read_accounts, read_links
+from tconnect_pyramid.client.linked import (
+    SOMEBODY_ELSE,
+    Identity,
+    Linked,
+    Pointer,
+    read_accounts,
+    read_links,
+)
 from tconnect_pyramid.client.migration import Match, Outcome
 from tconnect_pyramid.client.sync.digest import Digests
 from tconnect_pyramid.client.sync.index import LinkIndex
@@ -106,6 +113,7 @@ class _Planner:
         self.written: set[int] = set()
         # Of the one who is being decided about: what their link will say, and whether they are in order then.
         self.flag = False
+        self.identity = Identity()
         self.is_final = True
 
     # --- who is listed ---------------------------------------------------------------------------
@@ -171,6 +179,11 @@ class _Planner:
         """Decide about people; who has no account here takes over a local one or gets a new one, maybe later."""
         links = read_links(self.session, self.peer.id, [each.record.id for each in listed])
         linked = read_accounts(self.session, self.accounts, links)
+        for each in listed:
+            account = linked.get(each.record.id)
+            # A deleted account is there for whoever comes back, and for nobody else.
+            if account is not None and account.is_deleted and _is_another(each, account):
+                del linked[each.record.id]
         self.plan.stale_links.extend(person for person in links if person not in linked)
         known = [(each, linked[each.record.id]) for each in listed if each.record.id in linked]
         owners = self._owners(each.record for each, account in known if account.is_deleted)
@@ -227,7 +240,10 @@ class _Planner:
 
     def _decide_one(self, each: Listed, account: Linked, owners: Mapping[str, int]) -> None:
         record = each.record
-        self._begin(account)
+        if _is_another(each, account):
+            self._skip(record.id, account.key, _name(record), SOMEBODY_ELSE)
+            return
+        self._begin(account, record)
         if record.deleted:
             if not account.is_deleted:
                 self._remove(Action.DELETED, record.id, account, "deleted on the server")
@@ -240,16 +256,16 @@ class _Planner:
 
     def _create(self, each: Listed, owners: Mapping[str, int]) -> None:
         record = each.record
-        self._begin(None)
+        self._begin(None, record)
         values = rules.new_account(record, self.peer.idnumber, self.now)
         if self._is_usable(record, values, owners, account=None):
             extras, _ = self._plan_extras(record, None)
-            link = LinkState(record.suspended, each.digest if self.is_final else None)
+            link = LinkState(record.suspended, each.digest if self.is_final else None, self.identity)
             self._write(Action.CREATED, record, None, values, extras=extras, link=link)
 
     def _take_over(self, each: Listed, account: Linked, match: Match) -> None:
         record = each.record
-        self._begin(account)
+        self._begin(account, record)
         self.looked_at += 1
         values = {**rules.synced_values(record), "timemodified": self.now}
         if self._is_usable(record, values, {}, account):
@@ -394,7 +410,7 @@ class _Planner:
             self.plan.changes.forget_digest(person)
             return
         planned = self.plan.links.pop(person, before)
-        state = LinkState(planned.suspended_by_sync, None)
+        state = planned._replace(digest=None)
         if person in self.touched or state != before:
             self.plan.links[person] = state
 
@@ -406,14 +422,19 @@ class _Planner:
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _begin(self, account: Linked | None) -> None:
+    def _begin(self, account: Linked | None, record: UserRecord | None = None) -> None:
         """Begin to decide about a person; who has no account here yet is none whom a sync has suspended."""
         self.flag = account is not None and account.suspended_by_sync
+        if record is not None and not record.deleted:
+            self.identity = Identity.of(record)
+        else:
+            # Who is gone has no name there any more.
+            self.identity = Identity() if account is None else account.identity
         self.is_final = True
 
     def _keep(self, person: int, account: Linked, digest: bytes) -> None:
         """Note what the person's link is to say, unless it does and the account stays as it is."""
-        state = LinkState(self.flag, digest if self.is_final else None)
+        state = LinkState(self.flag, digest if self.is_final else None, self.identity)
         if person in self.touched or state != _state(account):
             self.plan.links[person] = state
 
@@ -486,7 +507,13 @@ class _Planner:
 
 
 def _state(account: Linked | None) -> LinkState:
-    return LinkState(False, None) if account is None else LinkState(account.suspended_by_sync, account.digest)
+    if account is None:
+        return LinkState(False, None)
+    return LinkState(account.suspended_by_sync, account.digest, account.identity)
+
+
+def _is_another(each: Listed, account: Linked) -> bool:
+    return Identity.of(each.record).is_another_than(account.identity)
 
 
 def _name(record: UserRecord) -> str:
