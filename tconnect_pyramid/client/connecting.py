@@ -36,7 +36,11 @@ def open_invitation(session: Session, context: Context, *, actor: str) -> Invita
     Raises Conflict while the client role is disabled, as no server could then use it.
     """
     if not context.options(session).client_enabled:
-        raise Conflict(_("The client role of this site is not enabled: run `tconnect client enable` first."))
+        raise Conflict(
+            _(
+                "The client role of this site is not enabled: enable Totara Connect client in Manage authentication, or with `tconnect client enable`."
+            )
+        )
     current = current_invitation(session, context)
     if current is not None:
         return current

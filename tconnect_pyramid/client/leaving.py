@@ -259,7 +259,7 @@ def _stop_sign_ins(session: Session, context: Context, server: Server) -> None:
         raise Conflict(
             _(
                 "Nobody could log in to this site any more: ${name} is its only server, and passwords are not "
-                "accepted here. Run `tconnect auth enable manual` first.",
+                "accepted here. Enable Manual accounts first, in Manage authentication or with `tconnect auth enable manual`.",
                 name=server.name,
             )
         )

@@ -38,13 +38,19 @@ def servers_to_ask(context: Context, who: str | None = None) -> list[ServerView]
     with context.reading() as session:
         if not context.options(session).client_enabled:
             raise Conflict(
-                _("The client role of this site is not enabled: run `tconnect client enable` first.")
+                _(
+                    "The client role of this site is not enabled: enable Totara Connect client in Manage authentication, or with `tconnect client enable`."
+                )
             )
         if who is not None:
             return [servers.find_server(session, who)]
         found = servers.list_servers(session, active_only=True)
     if not found:
-        raise Conflict(_("This site is connected to no server: begin with `tconnect client connect`."))
+        raise Conflict(
+            _(
+                "This site is connected to no server: begin in Totara Connect client › Servers, or with `tconnect client connect`."
+            )
+        )
     return found
 
 

@@ -179,7 +179,11 @@ def register_client(
         # Of two registrations at the same time, the second waits here and then sees the first.
         session.execute(select(SiteValue.name).where(SiteValue.name == IDNUMBER).with_for_update())
         if not context.options(session).server_enabled:
-            raise Conflict(_("This site is not enabled as a server: run `tconnect server enable` first."))
+            raise Conflict(
+                _(
+                    "This site is not enabled as a server: enable it in Advanced features, or with `tconnect server enable`."
+                )
+            )
         wishes = _checked(session, context, wishes)
         now = context.clock()
         row = Client(

@@ -263,7 +263,9 @@ class _Sync:
                 )
             if not self.context.options(session).client_enabled:
                 raise Conflict(
-                    _("The client role of this site is not enabled: run `tconnect client enable` first.")
+                    _(
+                        "The client role of this site is not enabled: enable Totara Connect client in Manage authentication, or with `tconnect client enable`."
+                    )
                 )
             return server_peer(self.context.box, row)
 
