@@ -339,7 +339,7 @@ SETTINGS: tuple[Setting, ...] = (
         WORDS,
         (),
         _(
-            "Usernames of local accounts that no sync and no sign-in of a peer may take over, suspend or delete."
+            "Usernames of local accounts that no sync and no sign-in of a peer may take over, change, suspend or delete."
         ),
         option=True,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -89,6 +89,15 @@ class Linked:
         """Who it is, for a line of the run."""
         full = f"{self.values['firstname'] or ''} {self.values['lastname'] or ''}".strip()
         return full or str(self.values["username"])
+
+
+def why_left_alone(account: Linked, protected: Collection[str]) -> str:
+    """Why no server may change, suspend or delete an account, see `client.protected_accounts`; empty when it may."""
+    if account.values["admin"]:
+        return _("they are an administrator of this site, whose account no server changes")
+    if account.values["username"] in protected:
+        return _("tconnect.client.protected_accounts lists the account")
+    return ""
 
 
 def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[int, Pointer]:

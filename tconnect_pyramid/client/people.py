@@ -20,6 +20,7 @@ from tconnect_pyramid.client.linked import (
     drop_stale_links,
     read_accounts,
     read_links,
+    why_left_alone,
 )
 from tconnect_pyramid.client.migration import Outcome
 from tconnect_pyramid.context import Context
@@ -91,9 +92,9 @@ def keep_person(
     """Create, take over, revive or update the account of a person who is not deleted.
 
     The standard profile fields and the picture only, never the user name, the ID number, custom profile
-    fields, jobs, or the suspended flag of an account that is there (protocol 9). Raises BadRecord for the
-    server's guest, and when a stranger has the person's user name; Conflict when the person matches local
-    accounts, none of which may be taken over.
+    fields, jobs, or the suspended flag of an account that is there (protocol 9); nothing of one that no server
+    changes. Raises BadRecord for the server's guest, when a stranger has the person's user name, and when the id
+    was another person's; Conflict when the person matches local accounts, none of which may be taken over.
     """
     if str(record.values["username"]).lower() == rules.GUEST:
         raise BadRecord(record.id, _("the server's guest is nobody in particular"))
@@ -114,6 +115,8 @@ def keep_person(
         key = account.key
         if account.is_deleted:
             _revive(session, context, peer, record, account)
+        elif why_left_alone(account, context.options(session).client_protected_accounts):
+            picture = None
         else:
             _update(session, context, record, account)
         if identity != account.identity:

@@ -18,6 +18,7 @@ from tconnect_pyramid.client.linked import (
     Pointer,
     read_accounts,
     read_links,
+    why_left_alone,
 )
 from tconnect_pyramid.client.migration import Match, Outcome
 from tconnect_pyramid.client.sync.digest import Digests
@@ -286,6 +287,12 @@ class _Planner:
         changed = rules.differences(
             self.accounts.columns, account.values, rules.synced_values(record), account.stored
         )
+        why = why_left_alone(account, self.protected)
+        if why:
+            if changed:
+                reason = f"what the server says of them has changed, but {why}"
+                self._skip(record.id, account.key, visible(account.name), reason, is_fault=False)
+            return
         if not self._is_usable(record, changed, {}, account):
             return
         extras, also = self._plan_extras(record, account)
@@ -440,9 +447,9 @@ class _Planner:
 
     def _remove(self, action: Action, person: int, account: Linked, reason: str) -> None:
         name = visible(account.name)
-        if account.values["username"] in self.protected:
-            why = f"{reason}, but tconnect.client.protected_accounts lists the account"
-            self._skip(person, account.key, name, why, is_fault=False)
+        why = why_left_alone(account, self.protected)
+        if why:
+            self._skip(person, account.key, name, f"{reason}, but {why}", is_fault=False)
             return
         values: dict[str, Any] = {}
         if action is Action.SUSPENDED:

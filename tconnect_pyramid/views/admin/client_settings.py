@@ -147,7 +147,7 @@ class SettingsForm(PageForm):
         filters=[trimmed],
         description=_(
             "Usernames of local accounts, with blanks or line ends between them, that no synchronisation and no "
-            "sign-in from a server may take over, suspend or delete."
+            "sign-in from a server may take over, change, suspend or delete."
         ),
         render_kw={"rows": "3"},
     )
