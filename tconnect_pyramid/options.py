@@ -38,6 +38,7 @@ class Options:
     client_sync_organisations: bool
     client_sync_idnumber: bool
     client_plugin_services: bool
+    client_undo_days: int
     guard_people: Guard
     guard_members: Guard
     guard_items: Guard

@@ -386,6 +386,16 @@ SETTINGS: tuple[Setting, ...] = (
         option=True,
     ),
     Setting(
+        "client.undo_days",
+        _number(_("days"), 0, 3650, 30),
+        30,
+        _(
+            "For so many days it is kept, encrypted, what a synchronisation of people replaced, so that it can be undone. "
+            "0 keeps nothing."
+        ),
+        option=True,
+    ),
+    Setting(
         "guard.people",
         GUARD,
         Guard(20, 5),

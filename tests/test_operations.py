@@ -98,6 +98,8 @@ OPERATIONS = [
     ("client.syncing.do_one", "client sync", "servers.sync"),
     ("client.runs.approve_run", "client run approve", "runs.approve"),
     ("client.runs.reject_run", "client run reject", "runs.reject"),
+    ("client.undo.undo_run", "client run undo", "runs.undo"),
+    ("client.sync.pause.resume", "client sync", "runs.resume"),
 ]
 BY_WAY_OF = {
     "context.Context.change_options": "context.Context.set_option",

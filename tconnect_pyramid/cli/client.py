@@ -24,9 +24,11 @@ from tconnect_pyramid.cli.output import (
     working,
 )
 from tconnect_pyramid.cli.user import account_rows
-from tconnect_pyramid.client import connecting, leaving, runs, servers
+from tconnect_pyramid.client import connecting, leaving, runs, servers, undo
 from tconnect_pyramid.client import explain as explanations
 from tconnect_pyramid.client.signin import refresh_person
+from tconnect_pyramid.client.sync import pause
+from tconnect_pyramid.client.sync.engine import KINDS
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.syncing import EVERYTHING, HANDSHAKE, do_one, servers_to_ask
 from tconnect_pyramid.context import Context
@@ -41,6 +43,7 @@ SERVER_COLUMNS = (
     ("State", "state"),
     ("Version", "apiversion"),
     ("Idnumber", "idnumber"),
+    ("Paused", "paused"),
     ("Comment", "comment"),
 )
 RUN_COLUMNS = (
@@ -131,8 +134,10 @@ def list_(site: Site) -> Answer:
     """The servers this site is connected to."""
     context = site.migrated()
     with context.reading() as session:
-        rows = [asdict(view) for view in servers.list_servers(session)]
-    return Answer(rows, Rows(SERVER_COLUMNS, rows, "This site is connected to no server."))
+        paused = pause.paused_kinds(session)
+        rows = [{**asdict(view), "paused": paused.get(view.id, [])} for view in servers.list_servers(session)]
+    shown = [{**row, "paused": ", ".join(paused.get(row["id"], []))} for row in rows]
+    return Answer(rows, Rows(SERVER_COLUMNS, shown, "This site is connected to no server."))
 
 
 @command(server, "edit")
@@ -211,8 +216,11 @@ def leave(
     is_flag=True,
     help="Compare every account itself, also of people of whom the server says what it said before.",
 )
+@click.option("--resume", is_flag=True, help="Let a kind go on that is paused since a run was undone.")
 @csv_option
-def sync(site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool, as_csv: bool) -> Answer:
+def sync(
+    site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool, resume: bool, as_csv: bool
+) -> Answer:
     """Make what came from the servers as they say now; all is the handshake and every kind that is synchronised.
 
     Who is as they were costs nothing; --reconcile also finds what was changed here by hand, as the daily task does.
@@ -223,11 +231,16 @@ def sync(site: Site, kind: str, who: str | None, dry_run: bool, reconcile: bool,
         raise click.UsageError("--csv goes with --dry-run; what was done, `client run show RUN --csv` shows.")
     if dry_run and kind == HANDSHAKE:
         raise click.UsageError("A handshake changes nothing but the version in use; it has no --dry-run.")
+    if resume and (dry_run or who is None or kind not in KINDS):
+        raise click.UsageError("--resume takes one kind and --server, and goes without --dry-run.")
     kinds = list(EVERYTHING) if kind == ALL else [kind]
     if dry_run:
         kinds = [each for each in kinds if each != HANDSHAKE]
     context = site.migrated()
     wanted = servers_to_ask(context, who)
+    if resume:
+        with context.unit() as session:
+            pause.resume(session, context, kind, wanted[0].id, actor=ACTOR)
     reports = []
     for server in wanted:
         for each in kinds:
@@ -314,6 +327,24 @@ def reject(site: Site, run: int) -> Answer:
     runs.reject_run(context, run, actor=ACTOR)
     row = _run_row(runs.show_run(context, run))
     return Answer(row, f"Run {run} is rejected; nothing was changed.")
+
+
+@command(run, "undo")
+@click.argument("run", type=int)
+@click.option("--dry-run", is_flag=True, help="Only say what would become of whom.")
+def undo_run(site: Site, run: int, dry_run: bool) -> Answer:
+    """Take back what a sync of people did, where nobody has changed it since, and pause that sync.
+
+    `client sync users --server SERVER --resume` lets it go on. Status 1 when something was changed since, and left.
+    """
+    context = site.migrated()
+    with working(f"Undoing run {run}"):
+        report = undo.undo_run(context, run, actor=ACTOR, dry_run=dry_run)
+    return Answer(
+        lambda: {**_run_row(report), "lines": [*_lines(report)]},
+        _table(context, [report], lines=True),
+        FAILED if report.counts["skipped"] else DONE,
+    )
 
 
 @command(person, "sync")

@@ -14,11 +14,12 @@ from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS, approved_by
 from tconnect_pyramid.client.sync.history import APPROVED, HELD, REJECTED
 from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS, Action, kind_of_line, members_removed
 from tconnect_pyramid.client.sync.report import LineView, RunReport
+from tconnect_pyramid.client.undo import find_undoable, why_not_undone
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.paging import Asked, Page, page_of
 from tconnect_pyramid.errors import Conflict, NotFound
-from tconnect_pyramid.models import Approval, Run, RunLine, Server
+from tconnect_pyramid.models import Approval, Pause, Run, RunLine, Server
 from tconnect_pyramid.texts import text as _
 
 COMMAND = "command"
@@ -78,6 +79,28 @@ def removals_of(session: Session, run_id: int, *, limit: int = 10) -> Removals:
         details = session.scalars(select(RunLine.detail).where(here, RunLine.action == Action.UPDATED))
         members = sum(members_removed(detail) for detail in details)
     return Removals({action: number for action, number in counts}, members, list(named))  # noqa: C416 - no pairs to mypy
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What an administrator can do about a run that was: undo it, or resume the sync of this kind and server's id."""
+
+    undo: bool
+    resume: tuple[str, int] | None
+
+
+def offered(session: Session, context: Context, run_id: int) -> Offered:
+    """What can be done about a run. Raises NotFound."""
+    run = _find(session, run_id)
+    pause = session.scalar(select(Pause).where(Pause.run_id == run_id))
+    return Offered(
+        not why_not_undone(session, context, run), None if pause is None else (pause.kind, pause.server_id)
+    )
+
+
+def undoing(session: Session, context: Context, run_id: int) -> RunReport:
+    """A run that can be undone, without its lines. Raises NotFound, and Conflict when it cannot."""
+    return _report(find_undoable(session, context, run_id))
 
 
 @dataclass(frozen=True, slots=True)

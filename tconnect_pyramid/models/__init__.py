@@ -36,7 +36,7 @@ from tconnect_pyramid.models.hierarchy import (
     PositionValue,
 )
 from tconnect_pyramid.models.profiles import Job, Picture, ProfileField, ProfileValue
-from tconnect_pyramid.models.runs import Approval, Lease, Run, RunLine, TaskState
+from tconnect_pyramid.models.runs import Approval, Lease, Pause, Run, RunLine, TaskState, Undo
 from tconnect_pyramid.models.server import (
     Client,
     ClientAudience,
@@ -83,6 +83,7 @@ __all__ = [
     "OrganisationType",
     "OrganisationTypeField",
     "OrganisationValue",
+    "Pause",
     "Picture",
     "Position",
     "PositionFramework",
@@ -99,5 +100,6 @@ __all__ = [
     "SignInRequest",
     "SiteValue",
     "TaskState",
+    "Undo",
     "include_name",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tconnect_pyramid.models.base import AccountKey, Base, Pk, Seconds, never_reuse_ids
@@ -48,6 +48,29 @@ class RunLine(Base):
     detail: Mapped[str] = mapped_column(Text, default="")
 
     __table_args__ = (Index("ix_tconnect_run_line_remote_id", "remote_id"),)
+
+
+class Undo(Base):
+    """What a part of a run of people replaced, encrypted: its old values may be anybody's address or former password."""
+
+    __tablename__ = "tconnect_undo"
+
+    id: Mapped[Pk]
+    run_id: Mapped[int] = mapped_column(ForeignKey(Run.id, ondelete="CASCADE"), index=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Pause(Base):
+    """A kind is not synchronised with a server since a run was undone, until an administrator resumes it."""
+
+    __tablename__ = "tconnect_pause"
+
+    server_id: Mapped[int] = mapped_column(
+        ForeignKey("tconnect_server.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    kind: Mapped[str] = mapped_column(String(20), primary_key=True)
+    # The run that was undone.
+    run_id: Mapped[int] = mapped_column(BigInteger)
 
 
 class Approval(Base):

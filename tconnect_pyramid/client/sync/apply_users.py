@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import jobs, memberships, migration, profiles
 from tconnect_pyramid.client.linked import drop_stale_links
+from tconnect_pyramid.client.sync.former import Former, keep
 from tconnect_pyramid.client.sync.history import Applied
 from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change, LinkState
 from tconnect_pyramid.client.sync.plan_extras import PersonExtras
@@ -40,9 +41,15 @@ def apply_users(
     """
     work = _Work(session, context, peer, plan, run_id)
     work.notices += drop_stale_links(session, context, peer.id, plan.stale_links)
+    is_kept = context.options(session).client_undo_days > 0 and context.accounts.columns.keeps("deleted")
     for changes in plan.changes.batches():
+        former = Former(session, context, changes) if is_kept else None
         work.apply(changes)
+        if former is not None:
+            former.keep(run_id)
     work.keep_links()
+    if is_kept and work.created:
+        keep(session, context, run_id, [])
     if len(work.created) >= MANY:
         know_size(session, [context.accounts.columns.table, *_FILLED])
     return Applied(work.notices, work.created)
@@ -59,7 +66,6 @@ class _Work:
         self.run_id = run_id
         self.notices: list[int] = []
         self.created: dict[int, int] = {}
-        self.taken: set[int] = set()
 
     def apply(self, changes: list[Change]) -> None:
         """Do what a part of the plan says. Each part stands by itself, so that not all need be in memory."""
@@ -71,7 +77,6 @@ class _Work:
         self._write_in_place(changes)
         self._delete([change for change in removed if change.action is Action.DELETED])
         self._link(taken, {person: self.plan.links.get(person, _NEW) for person in taken}, by_run=None)
-        self.taken.update(taken)
         created = self._create([change for change in changes if change.action is Action.CREATED])
         returned = _keys_by_person(changes, Action.UNDELETED)
         context.accounts.forget_former(session, returned.values())
@@ -91,7 +96,7 @@ class _Work:
         self.created |= created
 
     def keep_links(self) -> None:
-        """Let the links say what they are to say, of those who were here before."""
+        """Let the links say what they are to say, at last: what was changed above takes digests away."""
         rows = (
             {
                 "person": person,
@@ -101,7 +106,6 @@ class _Work:
                 "created": state.identity.timecreated,
             }
             for person, state in self.plan.links.items()
-            if person not in self.taken
         )
         statement = (
             update(_LINK)

@@ -18,12 +18,14 @@ from tconnect_pyramid.client.sync import guard, history, lease
 from tconnect_pyramid.client.sync.apply_collections import apply_collections
 from tconnect_pyramid.client.sync.apply_hierarchy import apply_hierarchy
 from tconnect_pyramid.client.sync.apply_users import apply_users
+from tconnect_pyramid.client.sync.pause import paused_by
 from tconnect_pyramid.client.sync.plan import (
     COLLECTIONS,
     ITEM_KINDS,
     ORGANISATIONS,
     POSITIONS,
     USERS,
+    Action,
     Lines,
     Plan,
 )
@@ -43,6 +45,10 @@ from tconnect_pyramid.peers import ServerPeer, server_peer
 from tconnect_pyramid.protocol import services
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
 from tconnect_pyramid.texts import text as _
+
+FINAL = _(
+    "Deleting is final here: the account table of this site keeps nobody who is deleted, so it cannot be undone."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,8 @@ def run_sync(
     `page` or `schedule`. With `reconcile` the accounts themselves are compared, also of people of whom the server
     says what it said before: that finds what was changed here by hand. `look` is shown the reply of a dry run,
     before a plan is made of it. A kind that is not synchronised with this server, see `why_not`, is told by a report
-    that is `done` (or `planned`) without a run. Raises InvalidInput for an unknown kind, NotFound for an unknown server,
+    that is `done` (or `planned`) without a run; one that is paused since a run was undone, by one that is `held`, unless
+    it is a dry run. Raises InvalidInput for an unknown kind, NotFound for an unknown server,
     SyncBusy while another run works on the same server.
     """
     if kind not in _STEPS:
@@ -126,7 +133,9 @@ def run_sync(
         return sync.dry_run(look)
     holder = f"{kind}, by {origin}, process {os.getpid()}"
     with lease.held(context, f"server:{server_id}", holder) as grip:
-        return sync.run(grip)
+        with context.reading() as session:
+            paused = paused_by(session, kind, server_id)
+        return sync.paused(paused) if paused else sync.run(grip)
 
 
 def why_not(session: Session, context: Context, kind: str, server: Server) -> str:
@@ -174,6 +183,10 @@ class _Sync:
         """Nothing at all, and why."""
         state = history.PLANNED if dry_run else history.DONE
         return replace(self._report(None, state, message=reason), asked=False)
+
+    def paused(self, reason: str) -> RunReport:
+        """Nothing, until an administrator lets it go on."""
+        return self._report(None, history.HELD, message=reason)
 
     def dry_run(self, look: Callable[[Reply], None] | None) -> RunReport:
         """Everything but writing."""
@@ -272,7 +285,14 @@ class _Sync:
     def _plan(self, peer: ServerPeer, incoming: object) -> tuple[Plan, str]:
         with self.context.reading() as session, unsearched():
             plan = self.steps.plan(session, self.context, peer, incoming, **self.more)
-            return plan, guard.objection(session, self.context, self.server_id, plan)
+            objection = guard.objection(session, self.context, self.server_id, plan)
+        if self.kind == USERS and plan.changes.counts[Action.DELETED] and not self._can_restore():
+            plan.note = _both(plan.note, FINAL)
+            objection = _both(objection, FINAL) if objection else ""
+        return plan, objection
+
+    def _can_restore(self) -> bool:
+        return self.context.accounts.columns.keeps("deleted")
 
     def _fail(self, run_id: int, message: str) -> RunReport:
         report = self._report(run_id, history.FAILED, message=message)
@@ -304,6 +324,10 @@ class _Sync:
             origin=self.origin,
             started=self.started,
         )
+
+
+def _both(first: str, second: str) -> str:
+    return _("${first} ${second}", first=first, second=second) if first else second
 
 
 @contextmanager

@@ -21,6 +21,7 @@ HELD = "held"
 REJECTED = "rejected"
 APPROVED = "approved"
 PLANNED = "planned"
+UNDONE = "undone"
 
 
 @dataclass(frozen=True, slots=True)

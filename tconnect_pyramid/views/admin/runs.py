@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from pyramid.config import Configurator
@@ -11,6 +12,8 @@ from pyramid.response import Response
 
 from tconnect_pyramid.client import runs
 from tconnect_pyramid.client.servers import list_servers
+from tconnect_pyramid.client.sync import pause
+from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.errors import NotFound
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
@@ -38,6 +41,8 @@ def includeme(config: Configurator) -> None:
         ("runs.show", "/client/runs/{id}", show_one, False),
         ("runs.approve", "/client/runs/{id}/approve", approve, True),
         ("runs.reject", "/client/runs/{id}/reject", reject, True),
+        ("runs.undo", "/client/runs/{id}/undo", undo, True),
+        ("runs.resume", "/client/runs/{id}/resume", resume, True),
     ):
         add_page(config, name, pattern, view, recent=recent)
 
@@ -73,6 +78,7 @@ def show_one(request: Request) -> Response:
     try:
         with request.tconnect.reading() as session:
             run, page = runs.page_of_lines(session, id_, asked)
+            offered = runs.offered(session, request.tconnect, id_)
             names = {server.idnumber: server.name for server in list_servers(session)}
     except NotFound:
         raise HTTPNotFound from None
@@ -83,6 +89,7 @@ def show_one(request: Request) -> Response:
         {
             "title": _("Run ${id}", id=str(id_)),
             "run": run,
+            "offered": offered,
             "list": listing(request, asked, page),
             "names": names,
             "kinds": FILTERED,
@@ -144,6 +151,123 @@ def reject(request: Request) -> Response:
         effect=_("Nothing of it is done. The next synchronisation will want to do it again."),
         button=_("Reject"),
     )
+
+
+def undo(request: Request) -> Response:
+    """Ask, and take back what a run of people did."""
+    context, id_ = request.tconnect, id_of(request)
+    here = path(request, "runs.show", id=id_)
+    attempt = Attempt(request)
+    with attempt:
+        try:
+            if request.method == "POST":
+                future = request.tconnect_background.begin(
+                    f"undo {id_}", partial(undo_run, context, id_, actor=actor(request))
+                )
+                report = future.result(wait_seconds(request))
+                left = report.counts["skipped"]
+                said = (
+                    plural(
+                        "Run ${id} is undone, but for ${number} account: it was changed since, and left.",
+                        "Run ${id} is undone, but for ${number} accounts: they were changed since, and left.",
+                        left,
+                        id=str(id_),
+                    )
+                    if left
+                    else _("Run ${id} is undone.", id=str(id_))
+                )
+                return go(request, here, said, is_bad=bool(left))
+            with context.reading() as session:
+                counts = runs.undoing(session, context, id_).counts
+        except NotFound:
+            raise HTTPNotFound from None
+        except TimeoutError:
+            return go(request, here, _("Run ${id} is being undone. This page shows when it is.", id=str(id_)))
+        told = [
+            *_undoing(counts),
+            _("What somebody has changed since is left as it is. Passwords and pictures do not come back."),
+            _("People of this server are not synchronised any more until you resume it."),
+        ]
+        title = _("Undo run ${id}?", id=str(id_))
+        return ask(request, ENTRY, title=title, consequences=told, button=_("Undo"), cancel=here)
+    return attempt.told_at(here)
+
+
+def resume(request: Request) -> Response:
+    """Ask, and let a sync go on that is paused since a run was undone."""
+    context, id_ = request.tconnect, id_of(request)
+    here = path(request, "runs.show", id=id_)
+    attempt = Attempt(request)
+    with attempt:
+        try:
+            with context.unit() as session:
+                paused = runs.offered(session, context, id_).resume
+                if paused is None:
+                    return go(
+                        request, here, _("Nothing is paused since run ${id}.", id=str(id_)), is_bad=True
+                    )
+                if request.method == "POST":
+                    pause.resume(session, context, *paused, actor=actor(request))
+                    return go(request, here, _("It is synchronised again from now on."))
+        except NotFound:
+            raise HTTPNotFound from None
+        told = [
+            _("The next synchronisation will do again what was undone, if the server still says the same.")
+        ]
+        title = _("Resume what is paused since run ${id}?", id=str(id_))
+        return ask(request, ENTRY, title=title, consequences=told, button=_("Resume"), cancel=here)
+    return attempt.told_at(here)
+
+
+def _undoing(counts: Mapping[str, int]) -> list[Text]:
+    """What undoing does, by what the run did."""
+    made, linked, updated = (counts.get(name, 0) for name in ("created", "linked", "updated"))
+    suspended, lifted = (counts.get(name, 0) for name in ("suspended", "unsuspended"))
+    deleted, back = (counts.get(name, 0) for name in ("deleted", "undeleted"))
+    told = (
+        (
+            made,
+            plural(
+                "It suspends ${number} account that the run made.",
+                "It suspends ${number} accounts that the run made.",
+                made,
+            ),
+        ),
+        (
+            linked,
+            plural(
+                "It gives back ${number} account that the run took over, with its former way to log in.",
+                "It gives back ${number} accounts that the run took over, with their former way to log in.",
+                linked,
+            ),
+        ),
+        (
+            updated,
+            plural(
+                "It gives ${number} account its old values.",
+                "It gives ${number} accounts their old values.",
+                updated,
+            ),
+        ),
+        (
+            suspended,
+            plural("It lifts ${number} suspension.", "It lifts ${number} suspensions.", suspended),
+        ),
+        (
+            lifted,
+            plural("It suspends ${number} account again.", "It suspends ${number} accounts again.", lifted),
+        ),
+        (
+            deleted,
+            plural(
+                "It brings back ${number} deleted account.",
+                "It brings back ${number} deleted accounts.",
+                deleted,
+            ),
+        ),
+        (back, plural("It deletes ${number} account again.", "It deletes ${number} accounts again.", back)),
+    )
+    return [sentence for number, sentence in told if number]
 
 
 def _ask(request: Request, *, title: Text, effect: Text, button: Text) -> Response:

@@ -51,6 +51,7 @@ RUN_STATES = {
     "held": _("Held, waits for a decision"),
     "approved": _("Approved"),
     "rejected": _("Rejected"),
+    "undone": _("Undone"),
 }
 COUNTS = {
     "created": _("created"),

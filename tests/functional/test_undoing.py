@@ -1,0 +1,92 @@
+"""Undoing a run of people on its page and by the command, and letting the sync go on."""
+
+from __future__ import annotations
+
+import pytest
+from support import lists
+from support.admin import administered, notice, text
+from support.webapp import add_person
+
+from tconnect_pyramid.client.sync import former
+from tconnect_pyramid.models import Link, Run
+
+IDNUMBER = "5" * 40
+
+
+@pytest.fixture
+def site(make_sqlite, tmp_path):
+    with administered(make_sqlite(), tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+def run(site):
+    """A run that made the account of ada."""
+    key = add_person(site.context)
+    server_id = lists.connect(site.context, idnumber=IDNUMBER, url="http://server.example")
+    now = site.context.clock()
+    with site.context.unit() as session:
+        counts = {"created": 1}
+        made = Run(
+            kind="users", state="done", origin="schedule", counts=counts, server_id=server_id,
+            server_idnumber=IDNUMBER, started=now,
+        )  # fmt: skip
+        session.add(made)
+        session.flush()
+        link = {"person_id": 7, "server_id": server_id, "timecreated": now, "created_by_run": made.id}
+        session.add(Link(account_key=getattr(key, "key", key), **link))
+        former.keep(session, site.context, made.id, [])
+        return made.id
+
+
+def states(site):
+    return [row["state"] for row in site.command("client", "run", "list")]
+
+
+def paused(site):
+    return site.command("client", "server", "list")[0]["paused"]
+
+
+def test_a_page_says_what_it_does_and_undoes_once(site, run):
+    page = site.page(f"/admin/client/runs/{run}").click("Undo this run")
+    assert "It suspends 1 account that the run made." in text(page)
+    assert states(site) == ["done"]
+
+    after = page.forms["ask"].submit(status=303).follow()
+    assert notice(after) == f"Run {run} is undone."
+    assert (states(site), paused(site)) == (["undone"], ["users"])
+    assert site.command("user", "show", "ada")["suspended"]
+    assert "Undo this run" not in text(after)
+    assert "undone" in notice(site.page(f"/admin/client/runs/{run}/undo", status=303).follow())
+
+    asked = after.click("Resume the synchronisation")
+    assert paused(site) == ["users"]
+    asked.forms["ask"].submit(status=303)
+    assert paused(site) == []
+    assert "Nothing is paused" in notice(site.page(f"/admin/client/runs/{run}/resume", status=303).follow())
+
+
+def test_it_wants_a_recent_log_in(site, run):
+    site.grow_stale()
+    for page in ("undo", "resume"):
+        assert "/prove" in site.page(f"/admin/client/runs/{run}/{page}", status=303).location
+
+
+@pytest.mark.parametrize("path", ["/99/undo", "/99/resume"])
+def test_what_is_not_there_is_not_found(site, path):
+    site.page(f"/admin/client/runs{path}", status=404)
+
+
+def test_the_command_shows_it_first(site, run):
+    planned = site.command("client", "run", "undo", run, "--dry-run")
+    assert (planned["state"], planned["counts"]["suspended"]) == ("planned", 1)
+    assert not site.command("user", "show", "ada")["suspended"]
+
+    done = site.command("client", "run", "undo", run)
+    assert (done["state"], [line["action"] for line in done["lines"]]) == ("undone", ["suspended"])
+    site.command("client", "enable")
+    (report,) = site.command("client", "sync", "users", status=3)
+    assert (report["state"], report["run"]) == ("held", None)
+    # It goes on, and fails of the server that is not there.
+    site.command("client", "sync", "users", "--server", IDNUMBER, "--resume", status=1)
+    assert paused(site) == []
