@@ -9,7 +9,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.cli.base import ACTOR, command, csv_option
+from tconnect_pyramid.cli.base import ACTOR, assignments, command, csv_option
 from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import (
     DONE,
@@ -142,13 +142,23 @@ def list_(site: Site) -> Answer:
 
 @command(server, "edit")
 @click.argument("server")
-@click.option("--comment", required=True, help="A note for administrators of this site.")
-def edit(site: Site, server: str, comment: str) -> Answer:
-    """Change what this site notes of a server."""
+@click.argument("changes", nargs=-1, metavar="[GUARD=VALUE]...")
+@click.option("--comment", help="A note for administrators of this site.")
+def edit(site: Site, server: str, changes: tuple[str, ...], comment: str | None) -> Answer:
+    """Change what this site notes of a server, and the guards of its runs.
+
+    guard.people="20 10", guard.members and guard.items hold for this server instead of the options of this site; an
+    empty one is the site's again.
+    """
+    if comment is None and not changes:
+        raise click.UsageError("Nothing to change: give --comment or GUARD=VALUE.")
+    guards = assignments(changes)
     context = site.migrated()
     with context.unit() as session:
         found = servers.find_server(session, server)
-        row = asdict(servers.edit_server(session, context, found.id, comment=comment, actor=ACTOR))
+        row = asdict(
+            servers.edit_server(session, context, found.id, comment=comment, guards=guards, actor=ACTOR)
+        )
     return Answer(row, described(row))
 
 

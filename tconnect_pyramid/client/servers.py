@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.errors import NotFound
+from tconnect_pyramid.errors import InvalidInput, NotFound
 from tconnect_pyramid.models import Server
 from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.settings import Guard, format_option, parse_option
 from tconnect_pyramid.texts import text as _
 
 ACTIVE = "active"
 LEAVING = "leaving"
 """This site has left the server, which has not confirmed it yet (protocol 9)."""
+GUARDS = ("guard.people", "guard.members", "guard.items")
+"""The options that a server may have of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class ServerView:
     client_idnumber: str
     apiversion: int
     comment: str
+    guards: Mapping[str, str]
     timecreated: int
 
 
@@ -59,16 +65,49 @@ def still_active(session: Session, server_id: int) -> bool:
 
 
 def edit_server(
-    session: Session, context: Context, server_id: int, *, comment: str, actor: str
+    session: Session,
+    context: Context,
+    server_id: int,
+    *,
+    comment: str | None = None,
+    guards: Mapping[str, str] | None = None,
+    actor: str,
 ) -> ServerView:
-    """Change what this site notes of a server. Raises NotFound."""
+    """Change what this site notes of a server; None leaves it as it is.
+
+    `guards` are values of `GUARDS` that hold for its runs instead of this site's; an empty one is this site's again.
+    Raises NotFound, and InvalidInput.
+    """
     row = session.get(Server, server_id)
     if row is None:
         raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
-    row.comment = comment
+    changed = {name: _guard(name, text) for name, text in (guards or {}).items()}
+    if comment is not None:
+        row.comment = comment
+    row.guards = {name: text for name, text in {**row.guards, **changed}.items() if text}
     row.timemodified = context.clock()
-    context.audit(session, actor, "client.server.edit", row.idnumber)
+    context.audit(session, actor, "client.server.edit", row.idnumber, **changed)
     return _view(row)
+
+
+def guard_of(session: Session, context: Context, server_id: int, name: str) -> Guard:
+    """How many may vanish in a run of a server: its own number and percentage, or this site's."""
+    own = session.scalar(select(Server.guards).where(Server.id == server_id)) or {}
+    guard = (
+        parse_option(name, own[name])
+        if name in own
+        else getattr(context.options(session), name.replace(".", "_"))
+    )
+    return cast("Guard", guard)
+
+
+def _guard(name: str, text: str) -> str:
+    if name not in GUARDS:
+        raise InvalidInput(
+            name,
+            _("A server has no ${name} of its own; there are ${names}.", name=name, names=", ".join(GUARDS)),
+        )
+    return format_option(parse_option(name, text)) if text.strip() else ""
 
 
 def enable(session: Session, context: Context, on: bool, *, actor: str) -> None:
@@ -87,5 +126,6 @@ def _view(row: Server) -> ServerView:
         client_idnumber=row.client_idnumber,
         apiversion=row.apiversion,
         comment=row.comment,
+        guards=dict(row.guards),
         timecreated=row.timecreated,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tconnect_pyramid.models.base import AccountKey, Base, Pk, Seconds, never_reuse_ids
@@ -39,6 +39,8 @@ class Server(Base):
     client_secret_hash: Mapped[str] = mapped_column(String(64))
     apiversion: Mapped[int] = mapped_column(default=1)
     comment: Mapped[str] = mapped_column(Text, default="")
+    # The guards of its runs that are others than this site's, by the names of the options.
+    guards: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, server_default="{}")
     timecreated: Mapped[Seconds]
     timemodified: Mapped[Seconds]
 

@@ -119,6 +119,30 @@ def test_a_comment_is_kept(site):
     assert "Ask <Ida>" in text(site.page())
 
 
+def test_a_server_has_guards_of_its_own(site):
+    edit = ("client", "server", "edit", "1")
+    assert site.command(*edit, "guard.people=20  10", "guard.items=5 5")["guards"] == {
+        "guard.people": "20 10",
+        "guard.items": "5 5",
+    }
+    form = site.page("/1").forms["form"]
+    assert [form[f"guard_{name}"].value for name in ("people", "members", "items")] == ["20 10", "", "5 5"]
+    form["guard_people"] = "many"
+    (wrong,) = form.submit(status=200).html.select("[aria-invalid=true]")
+    assert wrong["name"] == "guard_people"
+    form["guard_people"], form["guard_members"] = "", "300 30"
+
+    form.submit(status=303)
+
+    (row,) = site.command("client", "server", "list")
+    assert row["guards"] == {"guard.members": "300 30", "guard.items": "5 5"}
+    assert site.command(*edit, "--comment", "x")["guards"] == row["guards"]
+    assert site.command(*edit, "guard.items=")["comment"] == "x"
+    assert "no guard.cats of its own" in site.command(*edit, "guard.cats=1 1", status=2)["error"]
+    assert "guard.items" in site.command(*edit, "guard.items=1", status=2)["error"]
+    assert "Nothing to change" in site.command(*edit, status=2)["error"]
+
+
 def test_the_connection_is_tested_and_nothing_is_changed(site):
     site.command("client", "server", "edit", "1", "--comment", "Ask Ida")
     page = site.page("/1").forms["test"].submit(status=200)

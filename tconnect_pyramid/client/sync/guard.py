@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.client.servers import guard_of
 from tconnect_pyramid.client.sync.plan import (
     COLLECTIONS,
     ITEM_KINDS,
@@ -56,7 +57,6 @@ def objection(session: Session, context: Context, server_id: int, plan: Plan) ->
     removals = [
         change for change in plan.removals if change.remote_id is not None and removal(change) not in approved
     ]
-    options = context.options(session)
     if plan.lists_nobody and removals:
         return _held(
             _(
@@ -70,18 +70,24 @@ def objection(session: Session, context: Context, server_id: int, plan: Plan) ->
         removed = _members_leaving(session, context, server_id, plan, approved)
         return _too_many(
             _("members"),
-            options.guard_members,
+            guard_of(session, context, server_id, "guard.members"),
             removed,
             lambda: sum(_members_here(session, context, server_id).values()),
         )
     if plan.kind in ITEM_KINDS:
         counted = _items_here(plan.kind, server_id)
         return _too_many(
-            _THINGS[plan.kind], options.guard_items, len(removals), lambda: session.scalar(counted) or 0
+            _THINGS[plan.kind],
+            guard_of(session, context, server_id, "guard.items"),
+            len(removals),
+            lambda: session.scalar(counted) or 0,
         )
     counted = _people_here(context, server_id)
     return _too_many(
-        _THINGS[USERS], options.guard_people, len(removals), lambda: session.scalar(counted) or 0
+        _THINGS[USERS],
+        guard_of(session, context, server_id, "guard.people"),
+        len(removals),
+        lambda: session.scalar(counted) or 0,
     )
 
 

@@ -9,7 +9,7 @@ from pyramid.config import Configurator
 from pyramid.interfaces import IRoutesMapper
 from pyramid.request import Request
 from pyramid.response import Response
-from wtforms import BooleanField, RadioField, TextAreaField
+from wtforms import BooleanField, RadioField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 
@@ -84,6 +84,8 @@ def includeme(config: Configurator) -> None:
         add_page(config, name, pattern, view, recent=recent)
 
 
+_GUARDS = {name: name.replace(".", "_") for name in servers.GUARDS}
+"""The fields of the form, by what they are called elsewhere."""
 _FORCE = _("End the connection even if the server does not confirm")
 _FORCED = _("Then an administrator of the server has to remove this client there.")
 
@@ -97,6 +99,23 @@ class ServerForm(PageForm):
         filters=[trimmed],
         description=_("A note for administrators of this site."),
         render_kw={"rows": "4"},
+    )
+    guard_people = StringField(
+        _("Hold a synchronisation that removes people"),
+        filters=[trimmed],
+        description=_(
+            "A number and a percentage, as in 20 5, that hold for this server only. Empty: what the settings say."
+        ),
+    )
+    guard_members = StringField(
+        _("Hold a synchronisation that ends memberships"),
+        filters=[trimmed],
+        description=_("The same for members of audiences, courses and groups, as in 200 25."),
+    )
+    guard_items = StringField(
+        _("Hold a synchronisation that deletes positions or organisations"),
+        filters=[trimmed],
+        description=_("The same for positions and for organisations, as in 20 10."),
     )
 
 
@@ -180,13 +199,18 @@ def edit(request: Request) -> Response:
     """One server: what is known of it, and what can be done with it."""
     context = request.tconnect
     found = _found(request)
-    form = ServerForm.of(request, {"comment": found.comment})
-    attempt = Attempt(request, form)
+    form = ServerForm.of(request, _noted(found))
+    attempt = Attempt(request, form, asked_as=_GUARDS)
     if form.is_sent(request):
         with attempt:
             with context.unit() as session:
                 servers.edit_server(
-                    session, context, found.id, comment=form.comment.data, actor=actor(request)
+                    session,
+                    context,
+                    found.id,
+                    comment=form.comment.data,
+                    guards={name: form[field].data or "" for name, field in _GUARDS.items()},
+                    actor=actor(request),
                 )
             return go(request, path(request, ENTRY), _("${name} is saved.", name=found.name))
     return _card(request, found, form, attempt.refused)
@@ -197,7 +221,7 @@ def test(request: Request) -> Response:
     found = _found(request)
     if request.method != "POST":
         return go(request, path(request, "servers.edit", id=found.id))
-    form = ServerForm(data={"comment": found.comment}, meta=in_words(request.tconnect_words))
+    form = ServerForm(data=_noted(found), meta=in_words(request.tconnect_words))
     return _card(request, found, form, tested=ask_server(request.tconnect, found.id))
 
 
@@ -255,6 +279,13 @@ def leave(request: Request) -> Response:
         refused=attempt.refused,
         form=form,
     )
+
+
+def _noted(found: ServerView) -> dict[str, str]:
+    return {
+        "comment": found.comment,
+        **{field: found.guards.get(name, "") for name, field in _GUARDS.items()},
+    }
 
 
 def _card(

@@ -8,6 +8,7 @@ from support import lists
 from support.lists import cohort, course, framework, item, person, tombstone
 
 from tconnect_pyramid.client.runs import approve_run, show_run
+from tconnect_pyramid.client.servers import edit_server
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.models import AudienceMember, Link, Server
@@ -94,6 +95,35 @@ def test_the_share_is_of_those_who_are_not_deleted(filled, server, server_id):
 
     # Two of the five that are left: 40 %, though only 20 % of all who ever came.
     assert "2 of 5 people" in run_sync(filled, "users", server_id).message
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("people", "users"), ("members", "collections"), ("items", "positions")]
+)
+def test_a_guard_of_the_server_holds_instead_of_the_sites(filled, server, server_id, name, kind):
+    def own(id_, value):
+        with filled.unit() as session:
+            edit_server(session, filled, id_, guards={f"guard.{name}": value}, actor="test")
+
+    other = lists.connect(filled, idnumber="8" * 40, url="http://other.example")
+    server.people = server.people[3:]
+    server.cohorts = [cohort(1, *range(4, PEOPLE + 1))]
+    server.items["positions"] = server.items["positions"][3:]
+    guard(filled, name, "0 0")
+    own(other, "100 100")
+    assert run_sync(filled, kind, server_id).state == "held"
+    own(server_id, " 3  0 ")
+    with filled.reading() as session:
+        assert dict(session.get(Server, server_id).guards) == {f"guard.{name}": "3 0"}
+    assert run_sync(filled, kind, server_id, dry_run=True).state == "planned"
+    own(server_id, "2 0")
+    assert run_sync(filled, kind, server_id, dry_run=True).state == "held"
+    guard(filled, name, "3 0")
+    assert run_sync(filled, kind, server_id, dry_run=True).state == "held"
+
+    own(server_id, "")
+
+    assert run_sync(filled, kind, server_id).state == "done"
 
 
 def test_another_servers_people_do_not_count(filled, server, server_id):

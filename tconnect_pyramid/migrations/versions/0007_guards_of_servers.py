@@ -1,0 +1,15 @@
+"""A server may have guards of its own."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("tconnect_server", sa.Column("guards", sa.JSON(), server_default="{}", nullable=False))
