@@ -445,7 +445,7 @@ def test_people_and_audiences_of_the_client_follow_the_servers(make_sites):
         assert audiences.list_audiences(session)[0].id == first_id, "ours keep their id for life"
         assert count(sites.client, AudienceMember) == 1
     again = run_sync(sites.client, "users", id_)
-    assert (again.state, again.counts["unchanged"], again.lines) == ("done", 2, [])
+    assert (again.state, again.counts["unchanged"], [*again.lines]) == ("done", 2, [])
 
 
 def test_a_sign_in_before_the_first_sync_is_the_account_of_the_sync(sites):
