@@ -114,6 +114,7 @@ class ColumnMap:
         self.key_name: str = mapper.get_property_by_column(keys[0]).key
         self.fields = dict(fields)
         self.defaults = dict(defaults or {})
+        self._shared = tuple(where for where in fields.values() if isinstance(where, Mapped) and where.fields)
         types = {field: where.type for field, where in fields.items() if not isinstance(where, Mapped)}
         self.longest: Mapping[str, int] = {
             field: kind.length for field, kind in types.items() if isinstance(kind, String) and kind.length
@@ -140,7 +141,7 @@ class ColumnMap:
 
     def shared(self) -> tuple[Mapped, ...]:
         """The places that hold several standard fields at once, such as a full name."""
-        return tuple(where for where in self.fields.values() if isinstance(where, Mapped) and where.fields)
+        return self._shared
 
     def takes(self, field: str) -> bool:
         """True when a value of a standard field is stored: in a column of its own, or along with others."""

@@ -13,6 +13,8 @@ from tconnect_pyramid.texts import text as _
 # What a text without a limit of its own may hold, in characters, when it comes from a peer.
 MAX_LONG_TEXT = 1_000_000
 
+_SMALL = {str(number): number for number in range(1000)}
+
 Warn = Callable[[str], None]
 """Takes one sentence for each value that was cut or left out: it names record and field, never the value."""
 
@@ -115,9 +117,14 @@ def read_value(field: Field, value: object, remote_id: int) -> str | int | None:
     """
     if value is None:
         return None if field.nullable else field.default
-    if type(value) is str and _is_plain(field, value):
-        # As nearly all texts are, and there are some thirty of each person.
-        return value
+    # As nearly all values are, and there are some fifty of each person.
+    if type(value) is str:
+        if field.kind != "text":
+            small = _SMALL.get(value)
+            if small is not None:
+                return small
+        elif _is_plain(field, value):
+            return value
     if not isinstance(value, str | int | float):
         raise BadRecord(remote_id, _("${field} is neither a text nor a number", field=field.name))
     if isinstance(value, bool):
