@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     Select,
@@ -123,11 +124,11 @@ class Accounts:
 
     def not_deleted(self) -> Any:
         """A condition: the account is not deleted."""
-        return self._flag_is_clear("deleted")
+        return self._flag_is("deleted", False)
 
     def not_suspended(self) -> Any:
         """A condition: the account is not suspended."""
-        return self._flag_is_clear("suspended")
+        return self._flag_is("suspended", False)
 
     def fetch(
         self, where: Session | Connection, keys: Iterable[int], fields: Iterable[str] = tuple(STANDARD_FIELDS)
@@ -256,7 +257,7 @@ class Accounts:
             "active": and_(self.not_deleted(), self.not_suspended()),
             "suspended": and_(self.not_deleted(), not_(self.not_suspended())),
             "deleted": not_(self.not_deleted()),
-            "admin": and_(self.not_deleted(), self._flag_is_set("admin")),
+            "admin": and_(self.not_deleted(), self._flag_is("admin", True)),
         }[only]
         return self._page(session, self.select(VIEW_FIELDS).where(condition), asked)
 
@@ -378,9 +379,12 @@ class Accounts:
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _flag_is_clear(self, field: str) -> Any:
+    def _flag_is(self, field: str, value: bool) -> Any:
         expression = self.columns.read(field)
-        return true() if expression is None else expression == 0
+        if expression is None:
+            return false() if value else true()
+        # PostgreSQL compares no boolean with a number.
+        return expression == (value if isinstance(expression.type, Boolean) else int(value))
 
     def _page(self, session: Session, statement: Select[Any], asked: Asked) -> Page[AccountView]:
         sortable = {name: self.columns.read(name) for name in SORTED}
@@ -393,10 +397,6 @@ class Accounts:
             searched=[column for name in SEARCHED if (column := self.columns.read(name)) is not None],
         )
         return found.map(lambda rows: [as_view(row._mapping) for row in rows])  # noqa: SLF001 - its public name
-
-    def _flag_is_set(self, field: str) -> Any:
-        expression = self.columns.read(field)
-        return false() if expression is None else expression == 1
 
     def _remember_audiences(self, session: Session, keys: Sequence[int]) -> None:
         for some in in_batches(keys):

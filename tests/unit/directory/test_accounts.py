@@ -10,6 +10,7 @@ from tconnect_pyramid.directory import audiences, courses, jobs, pictures, profi
 from tconnect_pyramid.directory.accounts import MatchCandidate
 from tconnect_pyramid.directory.audiences import GROUPS
 from tconnect_pyramid.directory.columnmap import ColumnMap, inverted
+from tconnect_pyramid.directory.paging import Asked
 from tconnect_pyramid.models import (
     Account,
     AudienceMember,
@@ -243,3 +244,27 @@ def test_a_host_without_the_field_has_nobody_who_matches(make_sqlite):
             assert context.accounts.matching(session, "email", ["ANA@x.example"]) == {
                 "ANA@x.example": [MatchCandidate(ana, "ana", "manual", deleted=False, admin=False)]
             }
+
+
+def test_a_hosts_flags_may_be_booleans_as_they_are(make_database):
+    flags = {"username": User.login, "email": User.mail, "suspended": User.is_active, "admin": User.is_active}
+    with sites.context(make_database(), accounts=ColumnMap(User, flags)) as context:
+        Host.metadata.create_all(context.database.engine)
+        try:
+            with context.unit() as session:
+                session.add_all(
+                    [
+                        User(uid=1, login="ada", mail="a@example.org", is_active=True),
+                        User(uid=2, login="bob", mail="b@example.org", is_active=False),
+                    ]
+                )
+                session.flush()
+                shown = {
+                    only: [
+                        row.username for row in context.accounts.page_of_people(session, Asked(), only).rows
+                    ]
+                    for only in ("active", "suspended", "admin")
+                }
+            assert shown == {"active": ["bob"], "suspended": ["ada"], "admin": ["ada"]}
+        finally:
+            Host.metadata.drop_all(context.database.engine)
