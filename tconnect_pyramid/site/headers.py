@@ -61,6 +61,7 @@ def protect(event: NewResponse) -> None:
     headers.setdefault("Content-Security-Policy", policy_for(event.request))
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("X-Frame-Options", "DENY")
     if event.response.content_type == "text/html":
         # Pages say who is logged in: the back button must not show them after a logout.
         headers.setdefault("Cache-Control", "no-store")

@@ -603,6 +603,7 @@ def test_every_page_carries_the_protecting_headers(browser, ada):
 
     for page in pages:
         assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert page.headers["X-Frame-Options"] == "DENY"
         assert page.headers["Referrer-Policy"] == "same-origin"
         assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; ")
         assert page.headers["Content-Security-Policy"].endswith("; form-action 'self'")
