@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import InvalidInput, NotFound
 from tconnect_pyramid.models import Server
-from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.protocol.values import canonical_int, clean_text
 from tconnect_pyramid.settings import Guard, format_option, parse_option
 from tconnect_pyramid.texts import text as _
 
@@ -83,7 +83,7 @@ def edit_server(
         raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
     changed = {name: _guard(name, text) for name, text in (guards or {}).items()}
     if comment is not None:
-        row.comment = comment
+        row.comment = clean_text(comment)
     row.guards = {name: text for name, text in {**row.guards, **changed}.items() if text}
     row.timemodified = context.clock()
     context.audit(session, actor, "client.server.edit", row.idnumber, **changed)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from pyramid.interfaces import IRoutesMapper
+from support import lists
 from support.admin import administered
 from support.webapp import PASSWORD, add_person, log_in
 from webtest import TestApp
@@ -94,6 +95,15 @@ def test_nobody_makes_an_administrator_at_a_screen_that_was_left_open(local):
     assert [person["username"] for person in local.command("user", "list")] == ["root"]
 
 
+def test_nobody_invites_a_server_at_a_screen_that_was_left_open(local):
+    local.command("client", "enable")
+    form = local.page("/admin/client/servers").forms["connect"]
+    local.grow_stale()
+
+    assert "/admin/prove?" in form.submit(status=303).location
+    assert local.page("/admin/client/servers").forms["connect"]
+
+
 def test_no_page_lets_anybody_in_but_administrators_as_themselves(local):
     add_person(local.context, "ada")
     every = addresses(local)
@@ -145,6 +155,16 @@ def test_a_day_that_no_calendar_has_breaks_no_page(local, seconds):
 
     for address in ("/admin/jobs", f"/admin/jobs/{job.id}", f"/admin/people/{local.root}", "/profile"):
         local.page(address)
+
+
+def test_what_no_database_takes_is_left_out_of_a_comment(site):
+    lists.connect(site.context)
+    form = site.page("/admin/client/servers/1").forms["form"]
+    form["comment"] = "Ask\0 Ida"
+
+    form.submit(status=303)
+
+    assert site.command("client", "server", "list")[0]["comment"] == "Ask Ida"
 
 
 def test_a_number_that_no_float_holds_is_refused(local):

@@ -73,7 +73,7 @@ def includeme(config: Configurator) -> None:
     """Add the pages."""
     for name, pattern, view, recent in (
         (ENTRY, "/client/servers", index, False),
-        ("servers.connect", "/client/servers/connect", connect, False),
+        ("servers.connect", "/client/servers/connect", connect, True),
         ("servers.cancel", "/client/servers/cancel", cancel, False),
         ("servers.await", "/client/servers/await", await_server, False),
         ("servers.edit", "/client/servers/{id}", edit, False),
