@@ -7,7 +7,8 @@
   done, as data
 - `guard`: what must not be done without an administrator's word
 - `apply_hierarchy`, `apply_users`, `apply_collections`: doing it, in one transaction
-- `lease`: one run of a server at a time
+- `former`: what a run replaces, kept encrypted for `client.undo`
+- `lease`: one run of a server at a time; `pause`: none of a kind until somebody resumes it
 - `report`, `history`: what a run tells, and its rows
 - `engine`: the only module that knows the order of these
 """

@@ -129,7 +129,7 @@ def test_nothing_is_asked_while_the_client_role_is_disabled(client, server, serv
     report = run_sync(client, "users", server_id)
 
     assert report.state == "failed"
-    assert "not enabled: run `tconnect client enable`" in report.message
+    assert "The client role of this site is not enabled" in report.message
 
 
 def test_nothing_is_asked_of_a_server_that_is_being_left(client, server, server_id):
