@@ -82,10 +82,16 @@ def unpacked(value: object) -> str:
     return plural(value["text"], value["many"], int(number), **values)
 
 
-def written(value: str, limit: int) -> str:
-    """A text as it is stored, so that it can be said in another language later; as it is, and cut, where that is too long."""
-    kept = json.dumps(packed(value), ensure_ascii=False)
-    return kept if isinstance(value, Text) and len(kept) <= limit else value[:limit]
+def written(value: str, limit: int | None = None) -> str:
+    """A text as it is stored, so that it can be said in another language later.
+
+    Where that would be longer than `limit` characters it is stored as it is, and cut.
+    """
+    if isinstance(value, Text):
+        kept = json.dumps(packed(value), ensure_ascii=False)
+        if limit is None or len(kept) <= limit:
+            return kept
+    return str(value)[:limit]
 
 
 def read(kept: str) -> str:

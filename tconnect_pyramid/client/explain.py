@@ -27,6 +27,7 @@ from tconnect_pyramid.errors import BadRecord, InvalidInput, NotFound
 from tconnect_pyramid.models import Link, Run, RunLine
 from tconnect_pyramid.protocol.users import read_user
 from tconnect_pyramid.protocol.values import as_flag, canonical_int
+from tconnect_pyramid.texts import read
 from tconnect_pyramid.texts import text as _
 
 PERSON = "person:"
@@ -249,7 +250,7 @@ class _Facts:
             .order_by(RunLine.id.desc())
             .limit(NEWEST)
         )
-        return (PastLine(*row) for row in rows)
+        return (PastLine(*row[:-1], read(row.detail)) for row in rows)
 
 
 def _listed(raw: Mapping[str, object], person: int | None) -> Listed:

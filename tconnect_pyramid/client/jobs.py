@@ -23,9 +23,11 @@ from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import Counterpart, Job, Organisation, Position
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.protocol.users import JobRecord
+from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import text as _
 
 KIND = "job"
-OTHER_ORDER = "jobs in another order"
+OTHER_ORDER = _("jobs in another order")
 _TABLE = cast("Table", Job.__table__)
 
 
@@ -130,7 +132,7 @@ class Jobs:
         """Whether the job refers to something that is not here, or not yet."""
         return any(
             (remote := getattr(job, wire)) is not None and remote not in found.places[column]
-            for wire, column, _ in self.targets
+            for wire, column, _table in self.targets
         )
 
     def changes(
@@ -144,17 +146,17 @@ class Jobs:
         plan = JobChanges()
         staying = []
         for job in local:
-            name = f"job {visible(job.values['idnumber'], LONGEST_VALUE)}"
+            name = _job(job.values["idnumber"])
             if job.remote_id is None and job.values["idnumber"] in idnumbers:
                 plan.removed.append(job.id)
-                plan.told.append(f"{name}, made by hand, gave way")
+                plan.told.append(_("${job}, made by hand, gave way", job=name))
             elif job.remote_id is not None and job.remote_id not in wanted:
                 plan.removed.append(job.id)
-                plan.told.append(f"{name} removed")
+                plan.told.append(_("${job} removed", job=name))
             else:
                 staying.append(job)
         for job_id, values in wanted.items():
-            name = f"job {visible(values['idnumber'], LONGEST_VALUE)}"
+            name = _job(values["idnumber"])
             if job_id in here:
                 self._update(plan, here[job_id], values, now)
                 continue
@@ -162,7 +164,7 @@ class Jobs:
                 # It was another account's: it is removed there, so that it can be made here.
                 plan.removed.append(found.jobs[job_id])
             plan.added[job_id] = {**values, "timecreated": now, "timemodified": now}
-            plan.told.append(f"{name} added")
+            plan.told.append(_("${job} added", job=name))
         if wanted or len(staying) < len(local):
             _put_in_order(plan, staying, list(wanted))
         return plan
@@ -177,7 +179,7 @@ class Jobs:
             "enddate": job.enddate,
             "positionassignmentdate": job.positionassignmentdate,
         }
-        for wire, column, _ in self.targets:
+        for wire, column, _table in self.targets:
             values[column] = found.places[column].get(getattr(job, wire))
         return values
 
@@ -185,12 +187,20 @@ class Jobs:
     def _update(plan: JobChanges, job: LocalJob, values: Mapping[str, Any], now: int) -> None:
         changed = {name: value for name, value in values.items() if job.values[name] != value}
         if changed:
-            name = f"job {visible(job.values['idnumber'], LONGEST_VALUE)}"
+            name = _job(job.values["idnumber"])
             plan.updated[job.id] = {**changed, "timemodified": now}
             plan.told.extend(
-                f"{name}, {told(what.removesuffix('_id'), job.values[what], value)}"
+                _(
+                    "${job}, ${change}",
+                    job=name,
+                    change=told(what.removesuffix("_id"), job.values[what], value),
+                )
                 for what, value in changed.items()
             )
+
+
+def _job(idnumber: str) -> Text:
+    return _("job ${idnumber}", idnumber=visible(idnumber, LONGEST_VALUE))
 
 
 def _put_in_order(plan: JobChanges, staying: Sequence[LocalJob], sent: Iterable[int]) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client.servers import ACTIVE, LEAVING
 from tconnect_pyramid.client.sync import lease
-from tconnect_pyramid.client.sync.history import HELD, REJECTED
+from tconnect_pyramid.client.sync.history import HELD, reject
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import NOW_LIMIT, deliver_now
 from tconnect_pyramid.directory.accounts import in_batches
@@ -44,6 +44,7 @@ from tconnect_pyramid.options import host_lets_in, set_option
 from tconnect_pyramid.peers import ServerPeer, call_server, server_peer
 from tconnect_pyramid.protocol import jsend, services
 from tconnect_pyramid.secretbox import CannotDecrypt
+from tconnect_pyramid.texts import read
 from tconnect_pyramid.texts import text as _
 
 Choice = Literal["keep", "suspend", "delete"]
@@ -378,11 +379,9 @@ def _forget(session: Session, server: Server) -> None:
     session.execute(delete(AwaitedMember).where(AwaitedMember.collection_id.in_(collections)))
     for table in (Link, Collection, Counterpart, ServerSession, Approval):
         session.execute(delete(table).where(table.server_id == server.id))
-    session.execute(
-        update(Run)
-        .where(Run.server_id == server.id, Run.state == HELD)
-        .values(state=REJECTED, message=Run.message + " (This site has left the server.)")
-    )
+    waits = select(Run.id, Run.message).where(Run.server_id == server.id, Run.state == HELD)
+    for id_, message in session.execute(waits).all():
+        reject(session, id_, _("${message} (This site has left the server.)", message=read(message)))
 
 
 def _tell(context: Context, server_id: int, effect: Effect | None, *, force: bool, actor: str) -> Left:

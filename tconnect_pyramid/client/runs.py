@@ -20,6 +20,7 @@ from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.paging import Asked, Page, page_of
 from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.models import Approval, Pause, Run, RunLine, Server
+from tconnect_pyramid.texts import read
 from tconnect_pyramid.texts import text as _
 
 COMMAND = "command"
@@ -77,7 +78,7 @@ def removals_of(session: Session, run_id: int, *, limit: int = 10) -> Removals:
     members = 0
     if run.kind == COLLECTIONS:
         details = session.scalars(select(RunLine.detail).where(here, RunLine.action == Action.UPDATED))
-        members = sum(members_removed(detail) for detail in details)
+        members = sum(members_removed(read(detail)) for detail in details)
     return Removals({action: number for action, number in counts}, members, list(named))  # noqa: C416 - no pairs to mypy
 
 
@@ -173,7 +174,7 @@ def _approve(session: Session, run: Run, expires: int) -> int:
     lines = session.scalars(select(RunLine).where(RunLine.run_id == run.id).order_by(RunLine.id))
     wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
     for line in lines:
-        action = approved_by(run.kind, line.action, line.detail)
+        action = approved_by(run.kind, line.action, read(line.detail))
         if action is not None and line.remote_id is not None:
             wanted[kind_of_line(run.kind, line.subject), action].add(line.remote_id)
     for (kind, action), remote_ids in wanted.items():
@@ -204,7 +205,7 @@ def _approve(session: Session, run: Run, expires: int) -> int:
 
 
 def _line(row: RunLine) -> LineView:
-    return LineView(row.action, row.remote_id, row.account_key, row.subject, row.detail)
+    return LineView(row.action, row.remote_id, row.account_key, row.subject, read(row.detail))
 
 
 def _report(row: Run, lines: Iterable[LineView] = ()) -> RunReport:
@@ -215,7 +216,7 @@ def _report(row: Run, lines: Iterable[LineView] = ()) -> RunReport:
         state=row.state,
         counts=dict(row.counts),
         seconds=row.seconds,
-        message=row.message,
+        message=read(row.message),
         lines=lines,
         origin=row.origin,
         started=row.started,

@@ -335,3 +335,15 @@ def test_only_administrators_get_in(site):
         site.browser.get(path, status=403)
         site.browser.post(path, {"plugin_services": "y"}, status=403)
     assert changed(site, before) == {}
+
+
+def test_what_becomes_of_accounts_is_changed_after_a_recent_log_in_only(site):
+    form = form_of(site)
+    before = options(site)
+    form["removed_person"] = "delete"
+    site.grow_stale()
+
+    assert "/admin/prove" in form.submit(status=303).location
+
+    assert changed(site, before) == {}
+    assert "/admin/prove" in site.page(PAGE, status=303).location

@@ -122,7 +122,7 @@ def test_there_is_every_command_of_the_design():
         auth disable, auth move, auth install, auth uninstall, server enable, server disable, server status, server client list,
         server client add, server client edit, server client remove, client enable, client disable,
         client status, client connect, client server list, client server edit, client server leave,
-        client sync, client explain, client run list, client run show, client run approve, client run reject,
+        client sync, client explain, client run list, client run show, client run approve, client run reject, client run undo,
         client person sync, session list, session end, schedule, outbox list, outbox retry, audit list
     """
     assert {" ".join(words) for words in leaves(main)} == set(re.split(r",\s+", expected.strip()))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from support import lists
 from support.admin import administered, notice, text
 
 from tconnect_pyramid import people
+from tconnect_pyramid.client.sync.engine import run_sync
 
 
 @pytest.fixture
@@ -108,3 +110,29 @@ def test_what_a_task_did_and_when_it_runs_is_said_in_the_readers_language(site):
     assert "0 bestätigt, 0 fehlgeschlagen" in german
     assert "jede Minute" in german
     assert "jeden Tag um 00:00 UTC" in german
+
+
+def test_what_a_run_did_is_said_in_the_readers_language(make_sqlite, tmp_path):
+    server = lists.ListingServer()
+    with administered(make_sqlite(), tmp_path, transport=server, client__enabled="true") as site:
+        id_ = lists.connect(site.context)
+        server.people = [lists.person(3), lists.person(4)]
+        run_sync(site.context, "users", id_)
+        server.people = [lists.person(3, city="Bremen")]
+        run = run_sync(site.context, "users", id_).run
+        server.people = []
+        held = run_sync(site.context, "users", id_).run
+        assert "not in the server's list any more" in text(site.page(f"/admin/client/runs/{run}"))
+
+        speak(site, "de")
+
+        page = text(site.page(f"/admin/client/runs/{run}"))
+        assert "nicht mehr in der Liste des Servers" in page
+        assert "→ 'Bremen'" in page
+        assert "Der Server hat gar keine" in text(site.page(f"/admin/client/runs/{held}"))
+        (line,) = [
+            line
+            for line in site.command("client", "run", "show", str(run))["lines"]
+            if line["remote_id"] == 4
+        ]
+        assert line["detail"] == "not in the server's list any more"

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from tconnect_pyramid.texts import text as _
+
 MAX_DEPTH = 100
 """Levels of a tree. Every item keeps the ids of all above it: without an end, a peer could fill the disk."""
 
@@ -53,7 +55,7 @@ def arrange(wishes: Mapping[int, Wish], frameworks: Collection[int], skipped: Co
     _tell_subtrees(list(made.reasons), children, made)
     for id_ in wishes:
         if id_ not in made.framework_of:
-            made.reasons.setdefault(id_, "its parents go round in a circle")
+            made.reasons.setdefault(id_, _("its parents go round in a circle"))
     return made
 
 
@@ -65,12 +67,12 @@ def _reason(
 ) -> str:
     """Why an item cannot be placed, as far as itself and the one above it tell."""
     if wish.framework is not None and wish.framework not in frameworks:
-        return f"its framework {wish.framework} is unknown"
+        return _("its framework ${id} is unknown", id=str(wish.framework))
     if wish.parent is None or wish.parent in wishes:
         return ""
     if wish.parent in skipped:
-        return f"its parent {wish.parent} was skipped"
-    return f"its parent {wish.parent} is unknown"
+        return _("its parent ${id} was skipped", id=str(wish.parent))
+    return _("its parent ${id} is unknown", id=str(wish.parent))
 
 
 def _below(
@@ -80,9 +82,9 @@ def _below(
     framework = made.framework_of[parent]
     for child in children:
         if wishes[child].framework not in {None, framework}:
-            made.reasons[child] = f"its parent {parent} is in another framework"
+            made.reasons[child] = _("its parent ${id} is in another framework", id=str(parent))
         elif depth > MAX_DEPTH:
-            made.reasons[child] = f"it is more than {MAX_DEPTH} levels deep"
+            made.reasons[child] = _("it is more than ${number} levels deep", number=MAX_DEPTH)
         else:
             made.framework_of[child] = framework
             placed.append(child)
@@ -95,5 +97,5 @@ def _tell_subtrees(roots: list[int], children: Mapping[int, list[int]], made: Ar
         parent = roots.pop()
         for child in children.get(parent, ()):
             if child not in made.reasons:
-                made.reasons[child] = f"its parent {parent} was skipped"
+                made.reasons[child] = _("its parent ${id} was skipped", id=str(parent))
                 roots.append(child)

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from sqlalchemy import Table, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.report import LineView
 from tconnect_pyramid.directory.bulk import put
 from tconnect_pyramid.models import Run, RunLine
+from tconnect_pyramid.texts import read, written
+from tconnect_pyramid.texts import text as _
 
 RUNNING = "running"
 DONE = "done"
@@ -40,7 +42,7 @@ def begin(session: Session, *, kind: str, server_id: int, server_idnumber: str, 
     session.execute(
         update(Run)
         .where(Run.server_id == server_id, Run.state == RUNNING)
-        .values(state=FAILED, message="The run was interrupted; nothing was changed.")
+        .values(state=FAILED, message=written(_("The run was interrupted; nothing was changed.")))
     )
     run = Run(
         kind=kind,
@@ -70,14 +72,14 @@ def end(
     session.execute(
         update(Run)
         .where(Run.id == run_id)
-        .values(state=state, seconds=seconds, message=str(message), counts=dict(counts or {}))
+        .values(state=state, seconds=seconds, message=written(message), counts=dict(counts or {}))
     )
     put(
         session,
         cast("Table", RunLine.__table__),
         ("run_id", "action", "remote_id", "account_key", "subject", "detail"),
         (
-            (run_id, line.action, line.remote_id, line.account, str(line.subject), str(line.detail))
+            (run_id, line.action, line.remote_id, line.account, str(line.subject), written(line.detail))
             for line in lines
         ),
     )
@@ -85,8 +87,14 @@ def end(
 
 def replace_held(session: Session, run_id: int, *, kind: str, server_id: int) -> None:
     """A newer plan of the same kind and server takes the place of one that waits for a decision."""
-    session.execute(
-        update(Run)
-        .where(Run.kind == kind, Run.server_id == server_id, Run.state == HELD, Run.id != run_id)
-        .values(state=REJECTED, message=Run.message + f" (Run {run_id} took its place.)")
+    waits = select(Run.id, Run.message).where(
+        Run.kind == kind, Run.server_id == server_id, Run.state == HELD, Run.id != run_id
     )
+    for id_, message in session.execute(waits).all():
+        why = _("${message} (Run ${run} took its place.)", message=read(message), run=str(run_id))
+        reject(session, id_, why)
+
+
+def reject(session: Session, run_id: int, message: str) -> None:
+    """A run that waited for a decision is not to be done any more."""
+    session.execute(update(Run).where(Run.id == run_id).values(state=REJECTED, message=written(message)))

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from tconnect_pyramid.client.linked import Identity
 from tconnect_pyramid.client.sync.report import COUNTED, COUNTED_MEMBERS, LineView
+from tconnect_pyramid.texts import listed
+from tconnect_pyramid.texts import text as _
 
 POSITIONS = "positions"
 ORGANISATIONS = "organisations"
@@ -92,7 +94,7 @@ class Change:
     @property
     def detail(self) -> str:
         """The reason and what differs, for a line of the run. Holds no secret."""
-        parts = [self.reason] if self.reason else []
+        parts: list[str] = [self.reason] if self.reason else []
         if self.action in _DIFFER:
             parts.extend(
                 told(name, self.before.get(name), value)
@@ -100,7 +102,7 @@ class Change:
                 if name not in UNTOLD_FIELDS
             )
         parts.extend(self.also)
-        return "; ".join(parts)
+        return listed(parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by its values: a dataclass's own way looks up the names of all fields for each of them."""
@@ -247,7 +249,7 @@ def kind_of_line(run_kind: str, subject: str) -> str:
 
 def members_told(added: int, removed: int) -> str:
     """What becomes of the members of a collection, for a line of the run."""
-    return f"members: {added} added, {removed} removed"
+    return _("members: ${added} added, ${removed} removed", added=str(added), removed=str(removed))
 
 
 def members_removed(detail: str) -> int:
@@ -268,6 +270,6 @@ def visible(text: str, limit: int = LONGEST_SUBJECT) -> str:
 def told(name: str, before: object, after: object) -> str:
     """What was and what will be, for a line of the run; nothing of a secret."""
     if name in SECRET_FIELDS:
-        return f"{name} changed"
+        return _("${field} changed", field=name)
     old, new = (visible("" if value is None else str(value), LONGEST_VALUE) for value in (before, after))
     return f"{name}: {old!r} → {new!r}"

@@ -169,7 +169,7 @@ class _Planner:
                 continue
             self.plan.gone.append(it)
             name = it.row["name"] if it.row is not None else ""
-            self._change(Action.DELETED, kind, remote_id, name, None, {}, reason="not sent any more")
+            self._change(Action.DELETED, kind, remote_id, name, None, {}, reason=_("not sent any more"))
 
     # --- inside --------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from tconnect_pyramid.client.linked import Linked
 from tconnect_pyramid.client.profiles import Changes, Fields
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.protocol.users import JobRecord, UserRecord
+from tconnect_pyramid.texts import plural
+from tconnect_pyramid.texts import text as _
 
 MOST_TOLD = 20
 """How many changes of one person a line of the run tells."""
@@ -88,7 +90,9 @@ class Extras:
             jobs = self._jobs.changes(local, sent, self._found, self._now)
             told += jobs.told
         if len(told) > MOST_TOLD:
-            told[MOST_TOLD:] = [f"and {len(told) - MOST_TOLD} more changes"]
+            told[MOST_TOLD:] = [
+                plural("and ${number} more change", "and ${number} more changes", len(told) - MOST_TOLD)
+            ]
         objections = self._objections(record)
         return Decided(
             PersonExtras(fields or None, jobs or None) if fields or jobs else None,
@@ -101,7 +105,11 @@ class Extras:
         if self._jobs is None:
             return ()
         return tuple(
-            f"job {job.id} is listed for the person {self._owners[job.id]} too; it was left out here"
+            _(
+                "job ${job} is listed for the person ${person} too; it was left out here",
+                job=str(job.id),
+                person=str(self._owners[job.id]),
+            )
             for job in record.jobs or ()
             if self._owners[job.id] != record.id
         )

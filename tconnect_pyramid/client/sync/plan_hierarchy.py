@@ -64,7 +64,7 @@ TIMES = ("timevalidfrom", "timevalidto")
 """Columns that only positions have."""
 PLACE_COLUMNS = ("framework_id", "parent_id", "path", "depthlevel")
 
-NOT_SENT = "not sent any more"
+NOT_SENT = _("not sent any more")
 
 Value = tuple[str, str | None]
 """What an item has in a custom field: `data` and `value`."""
@@ -439,7 +439,7 @@ class _Planner:
             row = known.rows[local_id]
             reason = reasons.get(remote_id, NOT_SENT)
             if known.framework_remote.get(row["framework_id"]) in self.gone_frameworks:
-                reason = reasons.get(remote_id, f"its framework is {NOT_SENT}")
+                reason = reasons.get(remote_id, _("its framework is not sent any more"))
             self._delete(local_id, remote_id, reason)
         for local_id in known.strangers():
             self._delete(local_id, None, "did not come from the server that keeps its framework")

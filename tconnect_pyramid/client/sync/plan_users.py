@@ -39,7 +39,7 @@ SUSPEND = "suspend"
 DELETE = "delete"
 """Values of `client.removed_person`; the third one is `keep`."""
 
-MISSING = "not in the server's list any more"
+MISSING = _("not in the server's list any more")
 TOGETHER = 1000
 """People whose accounts are looked at together, by a fixed number of statements."""
 
@@ -247,7 +247,7 @@ class _Planner:
         self._begin(account, record)
         if record.deleted:
             if not account.is_deleted:
-                self._remove(Action.DELETED, record.id, account, "deleted on the server")
+                self._remove(Action.DELETED, record.id, account, _("deleted on the server"))
         elif account.is_deleted:
             self._undelete(record, account, owners)
         else:
@@ -290,7 +290,7 @@ class _Planner:
         why = why_left_alone(account, self.protected)
         if why:
             if changed:
-                reason = f"what the server says of them has changed, but {why}"
+                reason = _("what the server says of them has changed, but ${why}", why=why)
                 self._skip(record.id, account.key, visible(account.name), reason, is_fault=False)
             return
         if not self._is_usable(record, changed, {}, account):
@@ -307,7 +307,7 @@ class _Planner:
         if self.mode != SUSPEND:
             return
         if record.suspended and not account.is_suspended:
-            self._remove(Action.SUSPENDED, record.id, account, "suspended on the server")
+            self._remove(Action.SUSPENDED, record.id, account, _("suspended on the server"))
         elif account.is_suspended and account.suspended_by_sync and not record.suspended:
             self.flag = False
             self._add(
@@ -318,7 +318,7 @@ class _Planner:
                     account.key,
                     _name(record),
                     {"suspended": 0, "timemodified": self.now},
-                    reason="listed and not suspended on the server",
+                    reason=_("listed and not suspended on the server"),
                 )
             )
 
@@ -350,7 +350,7 @@ class _Planner:
         username = rules.link_username(record.id, self.peer.idnumber)
         owner = owners.get(username)
         if reason is None and owner is not None and owner != key:
-            reason = f"the user name {username} belongs to another account here"
+            reason = _("the user name ${username} belongs to another account here", username=username)
         if reason is not None:
             self._skip(record.id, key, _name(record), reason)
             return False
@@ -449,7 +449,9 @@ class _Planner:
         name = visible(account.name)
         why = why_left_alone(account, self.protected)
         if why:
-            self._skip(person, account.key, name, f"{reason}, but {why}", is_fault=False)
+            self._skip(
+                person, account.key, name, _("${reason}, but ${why}", reason=reason, why=why), is_fault=False
+            )
             return
         values: dict[str, Any] = {}
         if action is Action.SUSPENDED:

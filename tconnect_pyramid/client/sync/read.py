@@ -21,10 +21,11 @@ from tconnect_pyramid.protocol.hierarchies import (
     read_item,
 )
 from tconnect_pyramid.protocol.users import UserRecord, read_user
+from tconnect_pyramid.texts import text as _
 
 R = TypeVar("R", FrameworkRecord, ItemRecord)
 
-TWICE = "is listed more than once; only the first record was used"
+TWICE = _("is listed more than once; only the first record was used")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ NONE = "none"
 
 def includeme(config: Configurator) -> None:
     """Add the page, and the one that asks before accounts are migrated."""
-    add_page(config, ENTRY, "/client/settings", settings)
+    add_page(config, ENTRY, "/client/settings", settings, recent=True)
     add_page(config, "client.migration", "/client/settings/migration/{mapping}", migrate, recent=True)
 
 

@@ -21,6 +21,7 @@ from tconnect_pyramid.errors import InvalidInput, NotFound, SyncBusy
 from tconnect_pyramid.models import Account, Base, Lease, Link, Run, RunLine, Server
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol.users import read_user
+from tconnect_pyramid.texts import read
 
 SERVER = "5" * 40
 EVERYTHING = tuple(mapper.class_ for mapper in Base.registry.mappers)
@@ -102,7 +103,7 @@ def test_a_server_that_cannot_be_reached_is_a_failed_run(filled, server, server_
     assert lists.dump(filled) == before
     with filled.reading() as session:
         kept = session.get(Run, report.run)
-        assert (kept.state, kept.message) == ("failed", report.message)
+        assert (kept.state, read(kept.message)) == ("failed", report.message)
 
 
 def test_the_reason_of_a_refusal_is_told_and_no_secret(filled, server, server_id):
