@@ -304,8 +304,9 @@ def test_without_a_server_it_is_said_that_nothing_is_known(site):
 def test_switching_migration_on_wants_a_recent_log_in(site):
     form = form_of(site)
     form["migrate_accounts"] = True
+    asks = form.submit(status=303)
     site.grow_stale()
-    asked = form.submit(status=303).follow(status=303).follow()
+    asked = asks.follow(status=303).follow()
     assert "Enter your password once more" in text(asked)
     site.browser.post(f"{PAGE}/migration/username", {"csrf_token": form["csrf_token"].value}, status=303)
     assert options(site)["client.migrate_accounts"] == "false"
