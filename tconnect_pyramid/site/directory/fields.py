@@ -24,7 +24,7 @@ from tconnect_pyramid.directory.profiles import (
 from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
-from tconnect_pyramid.views.admin.pages import actor, ask, id_of, path, present
+from tconnect_pyramid.views.admin.pages import actor, ask, id_of, path, present, steps_asked
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.forms import Attempt, PageForm, trimmed
 from tconnect_pyramid.views.notices import go
@@ -156,7 +156,7 @@ def move(request: Request) -> Response:
     context = request.tconnect
     found = _found(request)
     back = path(request, "fields")
-    steps = {"up": -1, "down": 1}.get(request.POST.get("to", "")) if request.method == "POST" else None
+    steps = steps_asked(request)
     if steps is None:
         return go(request, back)
     attempt = Attempt(request)

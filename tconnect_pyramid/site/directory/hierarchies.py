@@ -26,7 +26,16 @@ from tconnect_pyramid.site.directory.frame import show
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views import custom_fields
-from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, present
+from tconnect_pyramid.views.admin.pages import (
+    actor,
+    ask,
+    asked_of,
+    id_of,
+    listing,
+    path,
+    present,
+    steps_asked,
+)
 from tconnect_pyramid.views.admin.picking import fill
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.forms import Attempt, PageForm, PickerField, at_most, trimmed, with_fields
@@ -211,7 +220,7 @@ def move_framework(hierarchy: Hierarchy, request: Request) -> Response:
     context = request.tconnect
     found = _framework(hierarchy, request)
     back = path(request, hierarchy.plural)
-    steps = {"up": -1, "down": 1}.get(request.POST.get("to", "")) if request.method == "POST" else None
+    steps = steps_asked(request)
     if steps is None:
         return go(request, back)
     attempt = Attempt(request)

@@ -74,6 +74,11 @@ def id_of(request: Request, name: str = "id") -> int:
     return found
 
 
+def steps_asked(request: Request) -> int | None:
+    """How far a button wants something moved in its list: one up or down; None where none was pressed."""
+    return {"up": -1, "down": 1}.get(request.POST.get("to", "")) if request.method == "POST" else None
+
+
 def present(found: Sequence[T]) -> T:
     """The only one that was found. Raises HTTPNotFound where there is none."""
     if not found:
