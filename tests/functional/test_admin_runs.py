@@ -79,7 +79,9 @@ def test_one_whose_server_is_gone_is_not_approved(site):
     assert site.command("client", "run", "list")[0]["state"] == "held"
 
 
-@pytest.mark.parametrize("path", ["/7", "/x", "/99999999999999999999", "/7/approve", "/7/reject"])
+@pytest.mark.parametrize(
+    "path", ["/7", "/x", "/99999999999999999999", "/7/approve", "/7/reject", "/7/undo", "/7/resume"]
+)
 def test_what_is_not_there_is_not_found(site, path):
     site.page(f"/admin/client/runs{path}", status=404)
 

@@ -22,7 +22,7 @@ from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.pages import actor, ask, path, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.admin.servers import MOST_NAMED, LeaveForm
+from tconnect_pyramid.views.admin.servers import LeaveForm, told_of_spared
 from tconnect_pyramid.views.forms import Attempt
 from tconnect_pyramid.views.notices import go
 
@@ -337,15 +337,7 @@ def _consequences(name: str, planned: Uninstalling) -> Sequence[Text]:
     ]
     spared = sorted({username for each in every for username in each.spared})
     if spared:
-        told.insert(
-            -1,
-            plural(
-                "${number} account of an administrator, or protected, is kept whatever you choose: ${names}.",
-                "${number} accounts of administrators, or protected, are kept whatever you choose: ${names}.",
-                len(spared),
-                names=", ".join(spared[:MOST_NAMED]) + (", …" if len(spared) > MOST_NAMED else ""),
-            ),
-        )
+        told.insert(-1, told_of_spared(spared))
     if name == CONNECT:
         told.append(
             _(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -14,6 +15,7 @@ from pyramid.response import Response
 
 from tconnect_pyramid.directory.paging import Asked, Page
 from tconnect_pyramid.directory.surroundings import as_id
+from tconnect_pyramid.errors import NotFound
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.texts import Text
 from tconnect_pyramid.views.admin.menu import menu_for
@@ -84,6 +86,18 @@ def present(found: Sequence[T]) -> T:
     if not found:
         raise HTTPNotFound
     return found[0]
+
+
+@contextmanager
+def existing() -> Iterator[None]:
+    """Answer that there is no such page where a rule says that there is no such thing.
+
+    With an `Attempt` around it, which would take that for a refusal: `with attempt, existing():`.
+    """
+    try:
+        yield
+    except NotFound:
+        raise HTTPNotFound from None
 
 
 def is_https(request: Request) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
 
@@ -14,11 +13,10 @@ from tconnect_pyramid.client import runs
 from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.undo import undo_run
-from tconnect_pyramid.errors import NotFound
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.background import wait_seconds
-from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, id_of, listing, path, show
+from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, existing, id_of, listing, path, show
 from tconnect_pyramid.views.admin.routes import add_page
 from tconnect_pyramid.views.admin.servers import COUNTS, KINDS, RUN_STATES
 from tconnect_pyramid.views.forms import Attempt
@@ -75,13 +73,10 @@ def show_one(request: Request) -> Response:
     """One run with its lines."""
     id_ = id_of(request)
     asked = asked_of(request)
-    try:
-        with request.tconnect.reading() as session:
-            run, page = runs.page_of_lines(session, id_, asked)
-            offered = runs.offered(session, request.tconnect, id_)
-            names = {server.idnumber: server.name for server in list_servers(session)}
-    except NotFound:
-        raise HTTPNotFound from None
+    with existing(), request.tconnect.reading() as session:
+        run, page = runs.page_of_lines(session, id_, asked)
+        offered = runs.offered(session, request.tconnect, id_)
+        names = {server.idnumber: server.name for server in list_servers(session)}
     return show(
         request,
         "run",
@@ -109,11 +104,9 @@ def approve(request: Request) -> Response:
             f"approve {id_}", partial(runs.approve_run, context, id_, actor=actor(request))
         )
         attempt = Attempt(request)
-        with attempt:
+        with attempt, existing():
             try:
                 report = future.result(wait_seconds(request))
-            except NotFound:
-                raise HTTPNotFound from None
             except TimeoutError:
                 said = _("The synchronisation is under way. This list shows how it went.")
                 return go(request, path(request, ENTRY), said)
@@ -138,11 +131,8 @@ def reject(request: Request) -> Response:
     if request.method == "POST":
         here = path(request, "runs.show", id=id_)
         attempt = Attempt(request)
-        with attempt:
-            try:
-                runs.reject_run(context, id_, actor=actor(request))
-            except NotFound:
-                raise HTTPNotFound from None
+        with attempt, existing():
+            runs.reject_run(context, id_, actor=actor(request))
             return go(request, here, _("Run ${id} is rejected.", id=str(id_)))
         return attempt.told_at(here)
     return _ask(
@@ -158,31 +148,30 @@ def undo(request: Request) -> Response:
     context, id_ = request.tconnect, id_of(request)
     here = path(request, "runs.show", id=id_)
     attempt = Attempt(request)
-    with attempt:
-        try:
-            if request.method == "POST":
-                future = request.tconnect_background.begin(
-                    f"undo {id_}", partial(undo_run, context, id_, actor=actor(request))
-                )
+    with attempt, existing():
+        if request.method == "POST":
+            future = request.tconnect_background.begin(
+                f"undo {id_}", partial(undo_run, context, id_, actor=actor(request))
+            )
+            try:
                 report = future.result(wait_seconds(request))
-                left = report.counts["skipped"]
-                said = (
-                    plural(
-                        "Run ${id} is undone, but for ${number} account: it was changed since, and left.",
-                        "Run ${id} is undone, but for ${number} accounts: they were changed since, and left.",
-                        left,
-                        id=str(id_),
-                    )
-                    if left
-                    else _("Run ${id} is undone.", id=str(id_))
+            except TimeoutError:
+                said = _("Run ${id} is being undone. This page shows when it is.", id=str(id_))
+                return go(request, here, said)
+            left = report.counts["skipped"]
+            said = (
+                plural(
+                    "Run ${id} is undone, but for ${number} account: it was changed since, and left.",
+                    "Run ${id} is undone, but for ${number} accounts: they were changed since, and left.",
+                    left,
+                    id=str(id_),
                 )
-                return go(request, here, said, is_bad=bool(left))
-            with context.reading() as session:
-                counts = runs.undoing(session, context, id_).counts
-        except NotFound:
-            raise HTTPNotFound from None
-        except TimeoutError:
-            return go(request, here, _("Run ${id} is being undone. This page shows when it is.", id=str(id_)))
+                if left
+                else _("Run ${id} is undone.", id=str(id_))
+            )
+            return go(request, here, said, is_bad=bool(left))
+        with context.reading() as session:
+            counts = runs.undoing(session, context, id_).counts
         told = [
             *_undoing(counts),
             _("What somebody has changed since is left as it is. Passwords and pictures do not come back."),
@@ -198,19 +187,15 @@ def resume(request: Request) -> Response:
     context, id_ = request.tconnect, id_of(request)
     here = path(request, "runs.show", id=id_)
     attempt = Attempt(request)
-    with attempt:
-        try:
-            with context.unit() as session:
-                paused = runs.offered(session, context, id_).resume
-                if paused is None:
-                    return go(
-                        request, here, _("Nothing is paused since run ${id}.", id=str(id_)), is_bad=True
-                    )
-                if request.method == "POST":
-                    pause.resume(session, context, *paused, actor=actor(request))
-                    return go(request, here, _("It is synchronised again from now on."))
-        except NotFound:
-            raise HTTPNotFound from None
+    with attempt, existing():
+        with context.unit() as session:
+            paused = runs.offered(session, context, id_).resume
+            if paused is None:
+                said = _("Nothing is paused since run ${id}.", id=str(id_))
+                return go(request, here, said, is_bad=True)
+            if request.method == "POST":
+                pause.resume(session, context, *paused, actor=actor(request))
+                return go(request, here, _("It is synchronised again from now on."))
         told = [
             _("The next synchronisation will do again what was undone, if the server still says the same.")
         ]
@@ -274,12 +259,9 @@ def _ask(request: Request, *, title: Text, effect: Text, button: Text) -> Respon
     id_ = id_of(request)
     here = path(request, "runs.show", id=id_)
     attempt = Attempt(request)
-    with attempt:
-        try:
-            with request.tconnect.reading() as session:
-                removals = runs.removals_of(session, id_)
-        except NotFound:
-            raise HTTPNotFound from None
+    with attempt, existing():
+        with request.tconnect.reading() as session:
+            removals = runs.removals_of(session, id_)
         told = [*_told(removals), effect]
         return ask(request, ENTRY, title=title, consequences=told, button=button, cancel=here)
     return attempt.told_at(here)

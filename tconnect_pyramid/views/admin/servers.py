@@ -391,14 +391,15 @@ def _consequences(effect: Effect) -> list[Text]:
         _("Nobody signs in here through it any more. To connect again, begin with a new invitation."),
     ]
     if effect.spared:
-        told.insert(
-            1,
-            plural(
-                "${number} account of an administrator, or protected, is kept whatever you choose: ${names}.",
-                "${number} accounts of administrators, or protected, are kept whatever you choose: ${names}.",
-                len(effect.spared),
-                names=", ".join(effect.spared[:MOST_NAMED])
-                + (", …" if len(effect.spared) > MOST_NAMED else ""),
-            ),
-        )
+        told.insert(1, told_of_spared(effect.spared))
     return told
+
+
+def told_of_spared(usernames: Sequence[str]) -> Text:
+    """Whose accounts stay as they are when a server, or this way to log in, is left."""
+    return plural(
+        "${number} account of an administrator, or protected, is kept whatever you choose: ${names}.",
+        "${number} accounts of administrators, or protected, are kept whatever you choose: ${names}.",
+        len(usernames),
+        names=", ".join(usernames[:MOST_NAMED]) + (", …" if len(usernames) > MOST_NAMED else ""),
+    )
