@@ -25,6 +25,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.errors import BadRecord, InvalidInput, NotFound
 from tconnect_pyramid.models import Link, Run, RunLine
+from tconnect_pyramid.protocol.plain_users import as_sent
 from tconnect_pyramid.protocol.users import read_user
 from tconnect_pyramid.protocol.values import as_flag, canonical_int
 from tconnect_pyramid.texts import read
@@ -137,7 +138,7 @@ class _Search:
 
     def __call__(self, reply: Reply) -> None:
         for raws in reply.users():
-            for raw in raws:
+            for raw in map(as_sent, raws):
                 if isinstance(raw, dict):
                     self._look(raw, canonical_int(raw.get("id")) or None)
 

@@ -13,7 +13,8 @@ from tconnect_pyramid.texts import text as _
 # What a text without a limit of its own may hold, in characters, when it comes from a peer.
 MAX_LONG_TEXT = 1_000_000
 
-_SMALL = {str(number): number for number in range(1000)}
+SMALL = {str(number): number for number in range(1000)}
+"""Most numbers of a record, by their digits."""
 
 Warn = Callable[[str], None]
 """Takes one sentence for each value that was cut or left out: it names record and field, never the value."""
@@ -120,7 +121,7 @@ def read_value(field: Field, value: object, remote_id: int) -> str | int | None:
     # As nearly all values are, and there are some fifty of each person.
     if type(value) is str:
         if field.kind != "text":
-            small = _SMALL.get(value)
+            small = SMALL.get(value)
             if small is not None:
                 return small
         elif _is_plain(field, value):

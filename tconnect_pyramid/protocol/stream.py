@@ -7,7 +7,7 @@ list of whole ones must end with a record, so a cut that was inside one, or insi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -21,15 +21,18 @@ _WINDOW = 2**16
 _CUT = re.compile(rb"\}\s*,\s*(?=\{)")
 _TAIL = re.compile(rb"\]\s*\}\s*\}\s*\Z")
 
-_decode = msgspec.json.Decoder(list[object]).decode
+Parse = Callable[[bytes], list[object]]
+"""What reads a JSON list; raises as msgspec does."""
+
+_decode: Parse = msgspec.json.Decoder(list[object]).decode
 
 
 class NotCut(Exception):
     """The text is laid out in another way, or is no JSON: it has to be read as a whole to tell."""
 
 
-def cut_list(file: BinaryIO, name: str) -> Iterator[list[object]]:
-    """The records of the only list `name` in a successful reply, a part of them at a time, unchecked.
+def cut_list(file: BinaryIO, name: str, parse: Parse = _decode) -> Iterator[list[object]]:
+    """The records of the only list `name` in a successful reply, a part of them at a time, as `parse` gives them.
 
     Raises NotCut, after some parts maybe, where the reply is not simply that.
     """
@@ -44,7 +47,7 @@ def cut_list(file: BinaryIO, name: str) -> Iterator[list[object]]:
     text = text[found.end() :]
     while piece := file.read(PIECE):
         text += piece
-        records, rest = _part(text)
+        records, rest = _part(text, parse)
         if records:
             yield records
             text = text[rest:]
@@ -53,20 +56,20 @@ def cut_list(file: BinaryIO, name: str) -> Iterator[list[object]]:
     tail = _TAIL.search(text, max(0, len(text) - _WINDOW))
     if tail is None:
         raise NotCut
-    last = _parsed(text[: tail.start()])
+    last = _parsed(text[: tail.start()], parse)
     if last is None:
         raise NotCut
     yield last
 
 
-def _part(text: bytes) -> tuple[list[object], int]:
+def _part(text: bytes, parse: Parse) -> tuple[list[object], int]:
     """The records before the last cut, and where the next one begins; none where there is no cut yet."""
     tried = 0
     end = len(text)
     while end > 0:
         start = max(0, end - _WINDOW)
         for place in reversed([*_CUT.finditer(text, start, end + 1)]):
-            records = _parsed(text[: place.start() + 1])
+            records = _parsed(text[: place.start() + 1], parse)
             if records is not None:
                 return records, place.end()
             tried += 1
@@ -76,8 +79,8 @@ def _part(text: bytes) -> tuple[list[object], int]:
     return [], 0
 
 
-def _parsed(text: bytes) -> list[object] | None:
+def _parsed(text: bytes, parse: Parse) -> list[object] | None:
     try:
-        return _decode(b"[%b]" % text)
+        return parse(b"[%b]" % text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

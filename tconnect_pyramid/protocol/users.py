@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sized
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from tconnect_pyramid.errors import BadRecord, BadReply
 from tconnect_pyramid.protocol.columns import (
+    MAX_LONG_TEXT,
     Field,
     Warn,
     number,
@@ -199,17 +202,15 @@ def write_profile_field(shortname: str, datatype: str, data: str | None) -> dict
     }
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileFieldRecord:
+class ProfileFieldRecord(Struct, frozen=True, gc=False):
     """What a person has in a custom profile field, which is known by shortname and datatype together."""
 
-    shortname: str
-    datatype: str
-    data: str | None
+    shortname: Annotated[str, Meta(min_length=1, max_length=_SHORTNAME.limit)]
+    datatype: Annotated[str, Meta(min_length=1, max_length=_DATATYPE.limit)]
+    data: Annotated[str, Meta(max_length=MAX_LONG_TEXT)] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class JobRecord(Struct, frozen=True, gc=False):
     """A job assignment as a server sends it; position and organisation are ids there, times Unix seconds."""
 
     id: int
@@ -225,8 +226,7 @@ class JobRecord:
     sortorder: int
 
 
-@dataclass(frozen=True, slots=True)
-class UserRecord:
+class UserRecord(Struct, frozen=True, gc=False):
     """A person as a server sends them.
 
     `values` has the fields that were sent, each an `int` or `str` by its kind, or None where that is
@@ -317,7 +317,7 @@ def _read_profile_fields(raw: object, remote_id: int) -> tuple[ProfileFieldRecor
         return None
     if not isinstance(raw, list):
         raise BadRecord(remote_id, _("profile_fields is not a list"))
-    fields: dict[tuple[str, str], ProfileFieldRecord] = {}
+    fields: list[ProfileFieldRecord] = []
     for position, entry in enumerate(raw, start=1):
         if not isinstance(entry, dict):
             raise BadRecord(remote_id, _("${where} is not an object", where=_field_at(position, raw)))
@@ -335,8 +335,14 @@ def _read_profile_fields(raw: object, remote_id: int) -> tuple[ProfileFieldRecor
             raise BadRecord(
                 remote_id, _("${where} has no shortname or no datatype", where=_field_at(position, raw))
             )
-        fields.setdefault((field.shortname, field.datatype), field)
-    return tuple(fields.values())
+        fields.append(field)
+    return each_once(fields)
+
+
+def each_once(fields: Sequence[ProfileFieldRecord]) -> tuple[ProfileFieldRecord, ...]:
+    """The values without those of fields that are there before."""
+    known = {(field.shortname, field.datatype): field for field in reversed(fields)}
+    return tuple(fields) if len(known) == len(fields) else tuple(reversed(known.values()))
 
 
 def _read_jobs(raw: object, remote_id: int) -> tuple[JobRecord, ...] | None:

@@ -7,7 +7,7 @@ import re
 MAX_INT = 2**63 - 1
 
 _TOKEN = re.compile(r"[0-9a-f]{40}")
-_CANONICAL = re.compile(r"0|[1-9][0-9]{0,18}")
+_TOO_LONG = len(str(MAX_INT)) + 1
 # The same names as `[a-z]+(_[a-z][a-z0-9_]*)?[a-z0-9]+`, written so that no text makes the match
 # take quadratic time: a peer may send a megabyte of letters.
 _COMPONENT = re.compile(r"[a-z](?:[a-z0-9]++|[a-z]*+_[a-z][a-z0-9_]*[a-z0-9])")
@@ -31,7 +31,9 @@ def canonical_int(value: object) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        if _CANONICAL.fullmatch(value) is None:
+        if not (value.isascii() and value.isdigit() and len(value) < _TOO_LONG) or (
+            value[0] == "0" and value != "0"
+        ):
             return None
         value = int(value)
     if isinstance(value, int) and 0 <= value <= MAX_INT:

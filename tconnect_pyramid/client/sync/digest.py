@@ -19,20 +19,13 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.models import ProfileField
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.peers import ServerPeer
-from tconnect_pyramid.protocol.users import USER_FIELDS
+from tconnect_pyramid.protocol.plain_users import PlainUser, relevant
 
 RULES = 1
 """To be counted up whenever the rules make something else of the same record."""
 SIZE = 16
 """Bytes of a digest."""
 
-# Never kept here and different after each log-in there.
-_VOLATILE = frozenset({"firstaccess", "lastaccess", "lastlogin", "currentlogin", "lastip", "timemodified"})
-_RELEVANT = (
-    *(field.name for field in USER_FIELDS if field.name not in _VOLATILE),
-    "profile_fields",
-    "jobs",
-)
 _SHAPING = (
     "client_sync_profile_fields",
     "client_sync_jobs",
@@ -63,11 +56,11 @@ class Digests:
         self.gone = blake2b(b"gone", digest_size=SIZE, key=self._key).digest()
         """Of a person who is not listed any more, once that has been seen to."""
 
-    def of(self, raw: Mapping[str, object]) -> bytes:
-        """Of a raw record, whatever the order of its keys, its escapes, and keys that nobody knows."""
+    def of(self, raw: PlainUser | Mapping[str, object]) -> bytes:
+        """Of a record of `parse_users`, whatever the order of its keys, its escapes, and keys that nobody knows."""
         try:
-            relevant = _encode([*map(raw.get, _RELEVANT)])
+            said = _encode(relevant(raw))
         except (RecursionError, OverflowError):
             # Nested too deep, or a number of more than 64 bits. None that is known: every run looks at it.
             return token_bytes(SIZE)
-        return blake2b(relevant, digest_size=SIZE, key=self._key).digest()
+        return blake2b(said, digest_size=SIZE, key=self._key).digest()

@@ -31,8 +31,8 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.peers import ServerPeer
-from tconnect_pyramid.protocol.users import UserRecord, read_user
-from tconnect_pyramid.protocol.values import canonical_int
+from tconnect_pyramid.protocol.plain_users import PlainUser, id_of, job_ids, read_record
+from tconnect_pyramid.protocol.users import UserRecord
 from tconnect_pyramid.texts import text as _
 
 SUSPEND = "suspend"
@@ -134,8 +134,8 @@ class _Planner:
         """Those of the records that have to be looked at; the others are counted, and the bad ones skipped."""
         index, digest_of, reconcile = self.index, self.digests.of, self.reconcile
         for raw in raws:
-            person = canonical_int(raw.get("id")) if isinstance(raw, dict) else None
-            if not isinstance(raw, dict) or not person:
+            person = id_of(raw)
+            if person is None or not isinstance(raw, PlainUser | dict):
                 self._read(raw)
                 continue
             place = index.find(person)
@@ -153,7 +153,7 @@ class _Planner:
                 and not reconcile
                 and digest == index.digest(place)
                 # Somebody else who is listed before has one of the jobs now.
-                and self.extras.claim(person, [int(job["id"]) for job in raw.get("jobs") or ()])
+                and self.extras.claim(person, job_ids(raw))
             ):
                 self.lists_anybody = True
                 self.plan.unchanged += 1
@@ -168,7 +168,7 @@ class _Planner:
 
     def _read(self, raw: object) -> UserRecord | None:
         try:
-            return read_user(raw)
+            return read_record(raw)
         except BadRecord as error:
             self.lists_anybody = True
             if error.remote_id is None:

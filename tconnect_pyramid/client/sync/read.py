@@ -20,7 +20,8 @@ from tconnect_pyramid.protocol.hierarchies import (
     read_hierarchy,
     read_item,
 )
-from tconnect_pyramid.protocol.users import UserRecord, read_user
+from tconnect_pyramid.protocol.plain_users import read_record
+from tconnect_pyramid.protocol.users import UserRecord
 from tconnect_pyramid.texts import text as _
 
 R = TypeVar("R", FrameworkRecord, ItemRecord)
@@ -89,7 +90,7 @@ def read_people(reply: Reply) -> Iterator[list[UserRecord]]:
         records = []
         for raw in raws:
             try:
-                record = read_user(raw)
+                record = read_record(raw)
             except BadRecord:
                 continue
             if record.id not in seen and not is_guest(record):

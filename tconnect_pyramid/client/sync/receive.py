@@ -10,6 +10,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import BadReply, PeerError
 from tconnect_pyramid.peers import ServerPeer, receive_list
 from tconnect_pyramid.protocol import jsend, paths
+from tconnect_pyramid.protocol.plain_users import parse_users
 from tconnect_pyramid.protocol.stream import NotCut, cut_list
 from tconnect_pyramid.protocol.users import USERS, read_users
 from tconnect_pyramid.texts import text as _
@@ -51,14 +52,14 @@ class Reply:
         )
 
     def users(self) -> Iterator[list[object]]:
-        """The raw records of a reply of `get_users`, a part of them at a time, in flat memory.
+        """The records of a reply of `get_users` as `parse_users` gives them, a part at a time, in flat memory.
 
         Nothing of them may be acted on before the last one has come: only then is it known that the reply is
         whole. Raises as `data` does.
         """
         given = 0
         try:
-            for records in cut_list(self._file, USERS):
+            for records in cut_list(self._file, USERS, parse_users):
                 yield records
                 given += len(records)
         except NotCut:
