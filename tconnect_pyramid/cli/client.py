@@ -134,9 +134,12 @@ def list_(site: Site) -> Answer:
     """The servers this site is connected to."""
     context = site.migrated()
     with context.reading() as session:
-        paused = pause.paused_kinds(session)
-        rows = [{**asdict(view), "paused": paused.get(view.id, [])} for view in servers.list_servers(session)]
-    shown = [{**row, "paused": ", ".join(paused.get(row["id"], []))} for row in rows]
+        paused = pause.list_paused(session)
+        rows = [
+            {**asdict(view), "paused": [each.kind for each in paused if each.server_id == view.id]}
+            for view in servers.list_servers(session)
+        ]
+    shown = [{**row, "paused": ", ".join(row["paused"])} for row in rows]
     return Answer(rows, Rows(SERVER_COLUMNS, shown, "This site is connected to no server."))
 
 
@@ -297,7 +300,17 @@ def list_runs(site: Site, limit: int) -> Answer:
     context = site.migrated()
     with context.reading() as session:
         reports = runs.list_runs(session, limit=limit)
-    return Answer([_run_row(report) for report in reports], _table(context, reports, started=True))
+        paused = pause.list_paused(session)
+    return Answer(
+        [_run_row(report) for report in reports],
+        [
+            *_table(context, reports, started=True),
+            *(
+                f"{each.kind} from {each.server}: paused since run {each.run} was undone; `{each.remedy}` lets it go on."
+                for each in paused
+            ),
+        ],
+    )
 
 
 @command(run, "show")

@@ -18,6 +18,7 @@ from tconnect_pyramid.cli.config import CannotStart, Site
 from tconnect_pyramid.cli.output import DONE, FAILED, Answer, moment, working
 from tconnect_pyramid.client.health import ask_server
 from tconnect_pyramid.client.servers import LEAVING
+from tconnect_pyramid.client.sync.pause import list_paused
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import ConfigurationProblem
 from tconnect_pyramid.models import Client, Notice, Server
@@ -204,6 +205,7 @@ def _peers(context: Context) -> Iterator[Check]:
         leaving = session.execute(
             select(Server.id, Server.name).where(Server.state == LEAVING).order_by(Server.id)
         ).all()
+        paused = list_paused(session)
         automatic = context.options(session).client_auto_sign_in
         clients = session.execute(
             select(Client.id, Client.name, Client.url).where(Client.state == "active").order_by(Client.id)
@@ -221,6 +223,13 @@ def _peers(context: Context) -> Iterator[Check]:
             "warning",
             "this site has left it, and it has not confirmed yet",
             f"run `tconnect client server leave {id_}`, with --force when the server is gone for good",
+        )
+    for each in paused:
+        yield Check(
+            f"server {each.server}",
+            "warning",
+            f"{each.kind} are not synchronised since run {each.run} was undone",
+            f"run `{each.remedy}`",
         )
     for id_, name, url in servers:
         yield _peer(f"server {name}", url, partial(ask_server, context, id_))

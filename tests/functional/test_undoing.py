@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 from support import lists
 from support.admin import administered, notice, text
 from support.webapp import add_person
 
+from tconnect_pyramid.cli import main
 from tconnect_pyramid.client.sync import former
 from tconnect_pyramid.models import Link, Run
 
@@ -64,6 +66,32 @@ def test_a_page_says_what_it_does_and_undoes_once(site, run):
     asked.forms["ask"].submit(status=303)
     assert paused(site) == []
     assert "Nothing is paused" in notice(site.page(f"/admin/client/runs/{run}/resume", status=303).follow())
+
+
+def test_that_it_is_paused_is_said_wherever_somebody_looks_with_the_remedy(site, run):
+    def lines():
+        return [check for check in site.command("doctor", status=1)["checks"] if "undone" in check["found"]]
+
+    said = f"Since run {run} was undone, people of"
+    places = ["/admin/client/runs", "/admin/client/servers/1"]
+    assert [said in text(site.page(place)) for place in places] == [False, False]
+    assert lines() == []
+    site.command("client", "run", "undo", run)
+
+    for place in places:
+        page = site.page(place)
+        assert said in text(page)
+        assert "Resume what is paused" in text(page.click("Resume the synchronisation"))
+    (line,) = lines()
+    assert (line["state"], line["remedy"]) == (
+        "warning",
+        "run `tconnect client sync users --server 1 --resume`",
+    )
+    listed = CliRunner().invoke(main, ["-c", str(site.ini_file), "client", "run", "list"]).output
+    assert "`tconnect client sync users --server 1 --resume` lets it go on" in " ".join(listed.split())
+    site.page(f"/admin/client/runs/{run}/resume").forms["ask"].submit(status=303)
+    assert [said in text(site.page(place)) for place in places] == [False, False]
+    assert lines() == []
 
 
 def test_it_wants_a_recent_log_in(site, run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -9,6 +11,21 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.models import Pause, Server
 from tconnect_pyramid.texts import text as _
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A kind that is paused with a server, since the run with this id was undone."""
+
+    server_id: int
+    server: str
+    kind: str
+    run: int
+
+    @property
+    def remedy(self) -> str:
+        """The command that lets it go on."""
+        return f"tconnect client sync {self.kind} --server {self.server_id} --resume"
 
 
 def pause(session: Session, kind: str, server_id: int, run_id: int) -> None:
@@ -30,12 +47,14 @@ def paused_by(session: Session, kind: str, server_id: int) -> str:
     )
 
 
-def paused_kinds(session: Session) -> dict[int, list[str]]:
-    """The kinds that are paused, by the server's id."""
-    found: dict[int, list[str]] = {}
-    for server_id, kind in session.execute(select(Pause.server_id, Pause.kind).order_by(Pause.kind)):
-        found.setdefault(server_id, []).append(kind)
-    return found
+def list_paused(session: Session) -> list[Paused]:
+    """All that is paused, by server and kind."""
+    rows = session.execute(
+        select(Pause.server_id, Server.name, Pause.kind, Pause.run_id)
+        .join(Server, Server.id == Pause.server_id)
+        .order_by(Pause.server_id, Pause.kind)
+    )
+    return [Paused(*row) for row in rows]
 
 
 def resume(session: Session, context: Context, kind: str, server_id: int, *, actor: str) -> None:

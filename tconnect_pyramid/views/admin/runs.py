@@ -53,6 +53,7 @@ def index(request: Request) -> Response:
     with request.tconnect.reading() as session:
         page = runs.page_of_runs(session, asked, kind=kind, state=state)
         names = {server.idnumber: server.name for server in list_servers(session)}
+        paused = pause.list_paused(session)
     return show(
         request,
         "runs",
@@ -60,6 +61,7 @@ def index(request: Request) -> Response:
         {
             "title": _("Synchronisations"),
             "list": listing(request, asked, page, kind=kind, state=state),
+            "paused": paused,
             "names": names,
             "kinds": FILTERED,
             "states": RUN_STATES,

@@ -18,6 +18,7 @@ from tconnect_pyramid.client.health import ask_server
 from tconnect_pyramid.client.leaving import Effect
 from tconnect_pyramid.client.runs import PAGE
 from tconnect_pyramid.client.servers import ServerView
+from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.syncing import LastRun
 from tconnect_pyramid.peers import Unwell
@@ -295,6 +296,8 @@ def _card(
     refused: str | None = None,
     tested: str | Unwell | None = None,
 ) -> Response:
+    with request.tconnect.reading() as session:
+        paused = [each for each in pause.list_paused(session) if each.server_id == found.id]
     return show(
         request,
         "server",
@@ -305,6 +308,7 @@ def _card(
             "is_active": found.state == servers.ACTIVE,
             "form": form,
             "refused": refused,
+            "paused": paused,
             "unwell": tested if isinstance(tested, Unwell) else None,
             "well": None if isinstance(tested, Unwell) else tested,
             "run_page": _run_page(request),

@@ -132,10 +132,10 @@ def test_who_was_made_is_suspended_and_lifted_when_it_goes_on(site):
 def test_who_was_taken_over_logs_in_as_before_and_nothing_kept_can_be_read(site, sent):
     site.set(migrate_accounts="true")
     secret = "$2b$04$formerformerformerformerfo"
-    site.add("ana", auth="manual", password=secret, city="Ulm")
+    site.add("ana", auth="manual", password=secret, city="Ulm (Donau)")
     run, was = went(site, [person(9)], [person(9), person(3, username="ana", password=sent, city="Riga")])
     with site.context.reading() as session:
-        assert all(b"Ulm" not in sealed for sealed in session.scalars(select(Undo.sealed)))
+        assert all(b"Ulm (Donau)" not in sealed for sealed in session.scalars(select(Undo.sealed)))
     report = undo(site, run)
 
     assert counts(report) == {"updated": 1}
@@ -181,7 +181,9 @@ def test_it_is_undone_once_and_paused_until_resumed(site):
     assert "--resume" in paused.message
     assert tables(site) == was
     with site.context.unit() as session:
-        assert pause.paused_kinds(session) == {site.server.id: ["users"]}
+        (stopped,) = pause.list_paused(session)
+        assert (stopped.kind, stopped.server_id, stopped.run) == ("users", site.server.id, run)
+        assert stopped.remedy in paused.message
         pause.resume(session, site.context, "users", site.server.id, actor="command")
         with pytest.raises(Conflict, match="not paused"):
             pause.resume(session, site.context, "users", site.server.id, actor="command")
