@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import nh3
@@ -65,6 +65,16 @@ _SMALL_INT = 2**31 - 1
 _KNOWN_COUNTRIES = frozenset(code for code, _ in COUNTRIES)
 
 
+# What is kept only if it is this, and what is kept otherwise.
+_UNLESS: Sequence[tuple[str, Callable[[Any], object], str]] = (
+    ("url", _WEB.fullmatch, ""),
+    ("country", _KNOWN_COUNTRIES.__contains__, ""),
+    ("lang", LANGUAGES.__contains__, SITE_LANGUAGE),
+    ("theme", SITE_THEME.__eq__, SITE_THEME),
+    ("calendartype", SITE_CALENDAR.__eq__, SITE_CALENDAR),
+)
+
+
 def link_username(person_id: int, serveridnumber: str) -> str:
     """The user name of the account of a server's person."""
     return f"tc_{person_id}_{serveridnumber}"
@@ -91,7 +101,10 @@ def synced_values(record: UserRecord) -> dict[str, Any]:
 
     Users sync, sign-in and migration bring the same fields, so that none of them ever undoes another.
     """
-    return {name: value for name, value in _copied(record).items() if name not in ONLY_AT_CREATION}
+    values = _copied(record)
+    for name in ONLY_AT_CREATION:
+        values.pop(name, None)
+    return values
 
 
 def wanted_idnumber(record: UserRecord) -> str:
@@ -128,7 +141,13 @@ def differences(
     along with another change: nobody can tell whether it differs.
     """
     compared = columns.compared
-    changed = {name: value for name, value in wanted.items() if name in compared and current[name] != value}
+    if wanted.items() <= current.items():
+        # As nearly all are, which is told without looking at the fields one by one.
+        changed: dict[str, Any] = {}
+    else:
+        changed = {
+            name: value for name, value in wanted.items() if name in compared and current[name] != value
+        }
     for where in columns.shared():
         together = {name: wanted[name] for name in where.fields if name in wanted}
         if len(together) < len(where.fields):
@@ -184,27 +203,19 @@ def acceptable_hash(value: object) -> bool:
 
 
 def _copied(record: UserRecord) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        name: value
-        for name, value in record.values.items()
-        if name in STANDARD_FIELDS and name not in NOT_COPIED
-    }
-    values.update(auth=AUTH, confirmed=1)
+    values: dict[str, Any] = record.values.copy()
+    for name in NOT_COPIED:
+        values.pop(name, None)
+    values["auth"] = AUTH
+    values["confirmed"] = 1
     for name in NAMES:
-        if isinstance(values.get(name), str):
+        if values.get(name):
             values[name] = plain_name(values[name])
-    if isinstance(values.get("description"), str):
+    if values.get("description"):
         values["description"] = clean_html(values["description"])
-    if isinstance(values.get("url"), str) and not _WEB.fullmatch(values["url"]):
-        values["url"] = ""
     if not acceptable_hash(values.get("password")):
         values.pop("password", None)
-    if values.get("country") not in _KNOWN_COUNTRIES and "country" in values:
-        values["country"] = ""
-    if values.get("lang") not in LANGUAGES and "lang" in values:
-        values["lang"] = SITE_LANGUAGE
-    if "theme" in values:
-        values["theme"] = SITE_THEME
-    if "calendartype" in values:
-        values["calendartype"] = SITE_CALENDAR
+    for name, is_taken, instead in _UNLESS:
+        if name in values and not is_taken(values[name]):
+            values[name] = instead
     return values

@@ -9,14 +9,16 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, cast
 
+from msgspec import Struct
 from sqlalchemy import String, Table, and_, bindparam, delete, literal, select, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.sync.plan import LONGEST_VALUE, told, visible
+from tconnect_pyramid.client.sync.plan import LONGEST_VALUE, JobChanges, told, visible
 from tconnect_pyramid.directory.accounts import forget_digests, in_batches
 from tconnect_pyramid.directory.bulk import new_ids, put
 from tconnect_pyramid.directory.markup import clean_html
@@ -29,33 +31,15 @@ from tconnect_pyramid.texts import text as _
 KIND = "job"
 OTHER_ORDER = _("jobs in another order")
 _TABLE = cast("Table", Job.__table__)
+_SORTORDER = attrgetter("sortorder")
 
 
-@dataclass(frozen=True, slots=True)
-class LocalJob:
+class LocalJob(Struct, frozen=True, gc=False):
     """A job here; `remote_id` is None for one that was made by hand."""
 
     id: int
     remote_id: int | None
-    values: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class JobChanges:
-    """What becomes of one account's jobs: ids that go, values by id, new ones by their id at the server."""
-
-    removed: list[int] = field(default_factory=list)
-    updated: dict[int, dict[str, Any]] = field(default_factory=dict)
-    added: dict[int, dict[str, Any]] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by its values, as `sync.plan.Change` is."""
-        return JobChanges, (self.removed, self.updated, self.added, self.told)
-
-    def __bool__(self) -> bool:
-        """True when anything changes."""
-        return bool(self.removed or self.updated or self.added)
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +65,10 @@ class Jobs:
     def read(self, session: Session, keys: Iterable[int]) -> dict[int, list[LocalJob]]:
         """The jobs of these accounts by key, in their order."""
         local: dict[int, list[LocalJob]] = defaultdict(list)
+        # On the connection: the session would make an object of each row first.
+        connection = session.connection()
         for some in in_batches(keys):
-            rows = session.execute(
+            rows = connection.execute(
                 select(*_TABLE.columns, Counterpart.remote_id)
                 .outerjoin(
                     Counterpart,
@@ -94,9 +80,10 @@ class Jobs:
                 )
                 .where(Job.account_key.in_(some))
                 .order_by(Job.account_key, Job.sortorder, Job.id)
-            ).mappings()
-            for row in rows:
-                local[row["account_key"]].append(LocalJob(row["id"], row["remote_id"], dict(row)))
+            )
+            for *row, remote_id in rows:
+                values = dict(zip(_COLUMNS, row, strict=True))
+                local[values["account_key"]].append(LocalJob(values["id"], remote_id, values))
         return local
 
     def find(self, session: Session, jobs: Sequence[JobRecord]) -> Found:
@@ -135,39 +122,50 @@ class Jobs:
             for wire, column, _table in self.targets
         )
 
+    def new(self, sent: Sequence[JobRecord], found: Found, now: int) -> JobChanges:
+        """What must be written for an account that is about to be made."""
+        plan = JobChanges()
+        for place, job in enumerate(sorted(sent, key=_SORTORDER) if len(sent) > 1 else sent, start=1):
+            self._add(plan, job.id, self._values(job, found), found, now)
+            plan.added[job.id]["sortorder"] = place
+        return plan
+
     def changes(
         self, local: Sequence[LocalJob], sent: Sequence[JobRecord], found: Found, now: int
-    ) -> JobChanges:
-        """What must be written for the account to have the sent jobs, and those made by hand beside them."""
-        sent = sorted(sent, key=lambda job: job.sortorder)
+    ) -> tuple[JobChanges, list[str]]:
+        """What must be written for the account to have the sent jobs, and those made by hand beside them; and what to tell of it."""
+        plan, tells = JobChanges(), list[str]()
+        if not local and not sent:
+            return plan, tells
         here = {job.remote_id: job for job in local if job.remote_id is not None}
-        wanted = {job.id: self._values(job, found) for job in sent}
+        wanted = {job.id: self._values(job, found) for job in sorted(sent, key=_SORTORDER)}
         idnumbers = {job.idnumber for job in sent}
-        plan = JobChanges()
         staying = []
         for job in local:
-            name = _job(job.values["idnumber"])
             if job.remote_id is None and job.values["idnumber"] in idnumbers:
                 plan.removed.append(job.id)
-                plan.told.append(_("${job}, made by hand, gave way", job=name))
+                tells.append(_("${job}, made by hand, gave way", job=_job(job.values["idnumber"])))
             elif job.remote_id is not None and job.remote_id not in wanted:
                 plan.removed.append(job.id)
-                plan.told.append(_("${job} removed", job=name))
+                tells.append(_("${job} removed", job=_job(job.values["idnumber"])))
             else:
                 staying.append(job)
         for job_id, values in wanted.items():
-            name = _job(values["idnumber"])
             if job_id in here:
-                self._update(plan, here[job_id], values, now)
-                continue
-            if job_id in found.jobs:
-                # It was another account's: it is removed there, so that it can be made here.
-                plan.removed.append(found.jobs[job_id])
-            plan.added[job_id] = {**values, "timecreated": now, "timemodified": now}
-            plan.told.append(_("${job} added", job=name))
+                tells += self._update(plan, here[job_id], values, now)
+            else:
+                self._add(plan, job_id, values, found, now)
+                tells.append(_("${job} added", job=_job(values["idnumber"])))
         if wanted or len(staying) < len(local):
-            _put_in_order(plan, staying, list(wanted))
-        return plan
+            _put_in_order(plan, tells, staying, list(wanted))
+        return plan, tells
+
+    @staticmethod
+    def _add(plan: JobChanges, job_id: int, values: dict[str, Any], found: Found, now: int) -> None:
+        if job_id in found.jobs:
+            # It was another account's: it is removed there, so that it can be made here.
+            plan.removed.append(found.jobs[job_id])
+        plan.added[job_id] = {**values, "timecreated": now, "timemodified": now}
 
     def _values(self, job: JobRecord, found: Found) -> dict[str, Any]:
         values: dict[str, Any] = {
@@ -184,26 +182,29 @@ class Jobs:
         return values
 
     @staticmethod
-    def _update(plan: JobChanges, job: LocalJob, values: Mapping[str, Any], now: int) -> None:
+    def _update(plan: JobChanges, job: LocalJob, values: dict[str, Any], now: int) -> list[str]:
+        if values.items() <= job.values.items():
+            return []
         changed = {name: value for name, value in values.items() if job.values[name] != value}
-        if changed:
-            name = _job(job.values["idnumber"])
-            plan.updated[job.id] = {**changed, "timemodified": now}
-            plan.told.extend(
-                _(
-                    "${job}, ${change}",
-                    job=name,
-                    change=told(what.removesuffix("_id"), job.values[what], value),
-                )
-                for what, value in changed.items()
+        name = _job(job.values["idnumber"])
+        plan.updated[job.id] = {**changed, "timemodified": now}
+        return [
+            _(
+                "${job}, ${change}",
+                job=name,
+                change=told(what.removesuffix("_id"), job.values[what], value),
             )
+            for what, value in changed.items()
+        ]
 
 
 def _job(idnumber: str) -> Text:
     return _("job ${idnumber}", idnumber=visible(idnumber, LONGEST_VALUE))
 
 
-def _put_in_order(plan: JobChanges, staying: Sequence[LocalJob], sent: Iterable[int]) -> None:
+def _put_in_order(
+    plan: JobChanges, tells: list[str], staying: Sequence[LocalJob], sent: Iterable[int]
+) -> None:
     """Number the jobs from 1: those of the server in its order, those made by hand where they are."""
     here = {job.remote_id: job for job in staying if job.remote_id is not None}
     turns = iter([here.get(remote_id, remote_id) for remote_id in sent])
@@ -217,8 +218,8 @@ def _put_in_order(plan: JobChanges, staying: Sequence[LocalJob], sent: Iterable[
             moved = True
             plan.updated.setdefault(job_or_id.id, {})["sortorder"] = place
     kept = [job.id for job in order if isinstance(job, LocalJob)]
-    if kept != [job.id for job in staying] or (moved and not plan.told):
-        plan.told.append(OTHER_ORDER)
+    if kept != [job.id for job in staying] or (moved and not tells):
+        tells.append(OTHER_ORDER)
 
 
 _COLUMNS = tuple(column.key for column in _TABLE.columns)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, select
@@ -58,8 +57,7 @@ class Pointer(NamedTuple):
     identity: Identity = Identity()
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(NamedTuple):
     """A person's account as it is. `stored` holds the columns that several fields share."""
 
     key: int
@@ -126,21 +124,15 @@ def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Poin
         *(getattr(columns.mapped_class, name).label(f"stored_{name}") for name in shared)
     )
     keys = [link.account_key for link in links.values()]
-    found = session.execute(statement.where(accounts.key.in_(keys)))
+    # On the connection: the session would make an object of each row first.
+    found = session.connection().execute(statement.where(accounts.key.in_(keys)))
     names = tuple(found.keys())
     # A dictionary made of a tuple takes a third of the time of one that is made of a row's own mapping.
     rows: dict[int, dict[str, Any]] = {row[0]: dict(zip(names, row, strict=True)) for row in found}
     return {
-        person: Linked(
-            link.account_key,
-            link.suspended_by_sync,
-            link.digest,
-            link.identity,
-            rows[link.account_key],
-            {name: rows[link.account_key][f"stored_{name}"] for name in shared},
-        )
+        person: Linked(*link, values, {name: values[f"stored_{name}"] for name in shared})
         for person, link in links.items()
-        if link.account_key in rows
+        if (values := rows.get(link.account_key)) is not None
     }
 
 

@@ -38,8 +38,9 @@ class Fields:
         found: dict[int, dict[int, str]] = defaultdict(dict)
         if not self.names:
             return found
+        connection = session.connection()
         for some in in_batches(keys):
-            rows = session.execute(
+            rows = connection.execute(
                 select(ProfileValue.account_key, ProfileValue.field_id, ProfileValue.data).where(
                     ProfileValue.account_key.in_(some)
                 )

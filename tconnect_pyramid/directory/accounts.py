@@ -267,9 +267,8 @@ class Accounts:
         """Add accounts; gives their keys in the same order. Each record has a unique `username`."""
         if self.columns.is_own:
             keys = [*new_ids(session, self.columns.table, len(records))]
-            fields = STANDARD_FIELDS.items()
             rows = (
-                [key, *(record.get(name, default) for name, default in fields)]
+                (key, *{**STANDARD_FIELDS, **record}.values())
                 for key, record in zip(keys, records, strict=True)
             )
             put(session, self.columns.table, ("id", *STANDARD_FIELDS), rows)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, delete, insert, update
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.sync.history import Applied
+from tconnect_pyramid.client.sync.history import Applied, tell
 from tconnect_pyramid.client.sync.plan_collections import CollectionsPlan, Target, kept_as
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -22,13 +22,13 @@ def apply_collections(
     session: Session, context: Context, peer: ServerPeer, plan: CollectionsPlan, run_id: int
 ) -> Applied:
     """Change audiences, their members, and who is awaited."""
-    del run_id
     kept = kept_as(context)
     _delete_gone(session, kept, plan)
     _write_existing(session, kept, [target for target in plan.targets if target.local_id is not None])
     _make(session, kept, peer, [target for target in plan.targets if target.local_id is None])
     _write_members(session, kept, plan.targets)
     _write_awaited(session, plan.targets)
+    tell(session, run_id, (change.line() for change in plan.changes))
     return Applied()
 
 

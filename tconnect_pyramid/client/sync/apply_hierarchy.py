@@ -9,7 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, delete, insert, update
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.sync.history import Applied
+from tconnect_pyramid.client.sync.history import Applied, tell
 from tconnect_pyramid.client.sync.plan_hierarchy import PLACE_COLUMNS, HierarchyPlan, Node, hierarchy_of
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -23,7 +23,7 @@ def apply_hierarchy(
     session: Session, context: Context, peer: ServerPeer, plan: HierarchyPlan, run_id: int
 ) -> Applied:
     """Change frameworks and items. What goes, goes last: by then, what moved is out of it."""
-    del context, run_id
+    del context
     hierarchy = hierarchy_of(plan.kind)
     _forget(session, peer, hierarchy.framework_kind, plan.stale_frameworks)
     _forget(session, peer, hierarchy.kind, plan.stale_items)
@@ -33,6 +33,7 @@ def apply_hierarchy(
     _write_fields(session, hierarchy, items, plan.nodes)
     remove_items(session, hierarchy, plan.gone_items)
     remove_frameworks(session, hierarchy, plan.gone_frameworks)
+    tell(session, run_id, (change.line() for change in plan.changes))
     return Applied()
 
 

@@ -13,9 +13,8 @@ from tconnect_pyramid import sessions
 from tconnect_pyramid.client import jobs, memberships, migration, profiles
 from tconnect_pyramid.client.linked import drop_stale_links
 from tconnect_pyramid.client.sync.former import Former, keep
-from tconnect_pyramid.client.sync.history import Applied
-from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change, LinkState
-from tconnect_pyramid.client.sync.plan_extras import PersonExtras
+from tconnect_pyramid.client.sync.history import Applied, tell
+from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change, LinkState, PersonExtras
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -93,6 +92,7 @@ class _Work:
             new=set(created.values()),
         )
         jobs.write(session, self.peer.id, {key: each.jobs for key, each in extras.items() if each.jobs})
+        tell(session, self.run_id, (change.line(created.get(change.remote_id or 0)) for change in changes))
         self.created |= created
 
     def keep_links(self) -> None:

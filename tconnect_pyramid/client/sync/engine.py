@@ -255,6 +255,8 @@ class _Sync:
                 state = history.PARTIAL if plan.faults else history.DONE
                 message = plan.note
             report = self._report(run_id, state, plan, applied, message)
+            if objection:
+                history.tell(session, run_id, report.lines)
             history.end(
                 session,
                 run_id,
@@ -262,7 +264,6 @@ class _Sync:
                 seconds=report.seconds,
                 message=message,
                 counts=report.counts,
-                lines=report.lines,
             )
             history.replace_held(session, run_id, kind=self.kind, server_id=self.server_id)
         return report, applied.notices

@@ -66,14 +66,17 @@ def end(
     seconds: float,
     message: str,
     counts: Mapping[str, int] | None = None,
-    lines: Iterable[LineView] = (),
 ) -> None:
-    """Write how a run ended, and its lines."""
+    """Write how a run ended."""
     session.execute(
         update(Run)
         .where(Run.id == run_id)
         .values(state=state, seconds=seconds, message=written(message), counts=dict(counts or {}))
     )
+
+
+def tell(session: Session, run_id: int, lines: Iterable[LineView]) -> None:
+    """Write lines of a run, in their order."""
     put(
         session,
         cast("Table", RunLine.__table__),

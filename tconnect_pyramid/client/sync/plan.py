@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, NamedTuple
 
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
 from tconnect_pyramid.client.linked import Identity
 from tconnect_pyramid.client.sync.report import COUNTED, COUNTED_MEMBERS, LineView
-from tconnect_pyramid.texts import listed
+from tconnect_pyramid.texts import listed, read, written
 from tconnect_pyramid.texts import text as _
 
 POSITIONS = "positions"
@@ -66,8 +69,26 @@ class LinkState(NamedTuple):
     identity: Identity = Identity()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class JobChanges(Struct, array_like=True):
+    """What becomes of one account's jobs: ids that go, values by id, new ones by their id at the server."""
+
+    removed: list[int] = []
+    updated: dict[int, dict[str, Any]] = {}
+    added: dict[int, dict[str, Any]] = {}
+
+    def __bool__(self) -> bool:
+        """True when anything changes."""
+        return bool(self.removed or self.updated or self.added)
+
+
+class PersonExtras(NamedTuple):
+    """What becomes of the custom profile fields, by their ids, and of the jobs of one person; None: nothing."""
+
+    fields: dict[int, str | None] | None
+    jobs: JobChanges | None
+
+
+class Change(Struct, frozen=True, array_like=True, gc=False):
     """One thing to be done.
 
     `kind` says what `remote_id` is the id of: `users`, `cohort`, `course`, or one of `ITEM_KINDS` and
@@ -75,7 +96,7 @@ class Change:
     values, `before` those of them that are known to be there now. `also` tells what changes besides
     values, a short text each. `is_fault` marks a skipped record that is the server's mistake, or in
     conflict with something here: the run is then `partial`. `link` is what the link of a new account, or of one
-    that is taken over, is to say; `extras` what the kind of the run does besides.
+    that is taken over, is to say; `extras` what a person has besides.
     """
 
     action: Action
@@ -83,17 +104,19 @@ class Change:
     remote_id: int | None
     account_key: int | None
     subject: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-    before: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = {}
+    before: Mapping[str, Any] = {}
     reason: str = ""
     is_fault: bool = False
     also: tuple[str, ...] = ()
     link: LinkState | None = None
-    extras: Any = None
+    extras: PersonExtras | None = None
 
     @property
     def detail(self) -> str:
         """The reason and what differs, for a line of the run. Holds no secret."""
+        if self.action is Action.CREATED and not self.reason and not self.also:
+            return ""
         parts: list[str] = [self.reason] if self.reason else []
         if self.action in _DIFFER:
             parts.extend(
@@ -103,10 +126,6 @@ class Change:
             )
         parts.extend(self.also)
         return listed(parts)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by its values: a dataclass's own way looks up the names of all fields for each of them."""
-        return Change, tuple(getattr(self, name) for name in self.__slots__)
 
     def line(self, account_key: int | None = None) -> LineView:
         """The run's line; `account_key` is that of an account which the run has made."""
@@ -144,7 +163,9 @@ class Changes:
                 # Without a name, so that it is gone with the process, however that ends.
                 self._file = TemporaryFile()  # noqa: SIM115 - lives as long as the plan
                 weakref.finalize(self, self._file.close)
-            pickle.dump(self._last, self._file, pickle.HIGHEST_PROTOCOL)
+            part = _ENCODER.encode(self._last)
+            self._file.write(len(part).to_bytes(_LENGTH))
+            self._file.write(part)
             self._last = []
 
     def add_values(self, person: int, values: dict[str, Any], before: dict[str, Any]) -> None:
@@ -161,8 +182,8 @@ class Changes:
             end = self._file.tell()
             self._file.seek(0)
             while self._file.tell() < end:
-                # Our own file, which nobody else can open.
-                yield [*map(self._complete, pickle.load(self._file))]  # noqa: S301
+                part = self._file.read(int.from_bytes(self._file.read(_LENGTH)))
+                yield [self._complete(_said(change)) for change in _DECODER.decode(part)]
         if self._last:
             yield [*map(self._complete, self._last)]
 
@@ -185,6 +206,25 @@ class Changes:
         if change.link is not None and person in self._without_digest:
             change = replace(change, link=change.link._replace(digest=None))
         return change
+
+
+_LENGTH = 8
+
+
+def _written(value: object) -> str:
+    """A sentence with what it was made of; of what a host's column holds besides texts and numbers, its text."""
+    return written(value) if isinstance(value, str) else str(value)
+
+
+def _said(change: Change) -> Change:
+    """A change out of its file, whose sentences can be said in any language again."""
+    if not change.reason and not change.also:
+        return change
+    return replace(change, reason=read(change.reason), also=tuple(map(read, change.also)))
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_written)
+_DECODER = msgspec.msgpack.Decoder(list[Change])
 
 
 @dataclass(frozen=True, slots=True)

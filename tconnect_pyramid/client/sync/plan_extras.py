@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.jobs import Found, JobChanges, Jobs, LocalJob
+from tconnect_pyramid.client.jobs import Found, Jobs, LocalJob
 from tconnect_pyramid.client.linked import Linked
-from tconnect_pyramid.client.profiles import Changes, Fields
+from tconnect_pyramid.client.profiles import Fields
+from tconnect_pyramid.client.sync.plan import JobChanges, PersonExtras
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.protocol.users import JobRecord, UserRecord
 from tconnect_pyramid.texts import plural
@@ -20,15 +20,7 @@ MOST_TOLD = 20
 """How many changes of one person a line of the run tells."""
 
 
-class PersonExtras(NamedTuple):
-    """What becomes of the custom profile fields and jobs of one person; None: nothing."""
-
-    fields: Changes | None
-    jobs: JobChanges | None
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """What was decided about a person.
 
     `told` says what changes, `objections` why jobs are left out. `is_final`: the same record would lead to
@@ -79,31 +71,34 @@ class Extras:
     def plan(self, record: UserRecord, account: Linked | None) -> Decided:
         """Decide about a person. `account` None: it is about to be made."""
         told: list[str] = []
-        fields: Changes | None = None
+        fields: dict[int, str | None] | None = None
         if self._fields is not None and record.profile_fields is not None:
             current = {} if account is None else self._values_here.get(account.key, {})
             fields = self._fields.changes(current, record.profile_fields)
-            told += self._fields.told(current, fields) if account is not None else ()
+            if fields and account is not None:
+                told += self._fields.told(current, fields)
         jobs: JobChanges | None = None
-        if self._jobs is not None and (sent := self._sent(record)) is not None:
-            local = () if account is None else self._jobs_here.get(account.key, ())
-            jobs = self._jobs.changes(local, sent, self._found, self._now)
-            told += jobs.told
+        sent = self._sent(record)
+        if self._jobs is not None and sent is not None:
+            if account is None:
+                jobs = self._jobs.new(sent, self._found, self._now)
+            else:
+                local = self._jobs_here.get(account.key, ())
+                jobs, changed = self._jobs.changes(local, sent, self._found, self._now)
+                told += changed
         if len(told) > MOST_TOLD:
             told[MOST_TOLD:] = [
                 plural("and ${number} more change", "and ${number} more changes", len(told) - MOST_TOLD)
             ]
-        objections = self._objections(record)
+        objections = () if sent is None or len(sent) == len(record.jobs or ()) else self._objections(record)
         return Decided(
             PersonExtras(fields or None, jobs or None) if fields or jobs else None,
             tuple(told),
             objections,
-            not objections and not self._awaits_places(record),
+            not objections and not self._awaits_places(sent),
         )
 
     def _objections(self, record: UserRecord) -> tuple[str, ...]:
-        if self._jobs is None:
-            return ()
         return tuple(
             _(
                 "job ${job} is listed for the person ${person} too; it was left out here",
@@ -114,10 +109,10 @@ class Extras:
             if self._owners[job.id] != record.id
         )
 
-    def _awaits_places(self, record: UserRecord) -> bool:
-        if self._jobs is None:
+    def _awaits_places(self, sent: Iterable[JobRecord] | None) -> bool:
+        if self._jobs is None or not sent:
             return False
-        return any(self._jobs.awaits_places(job, self._found) for job in self._sent(record) or ())
+        return any(self._jobs.awaits_places(job, self._found) for job in sent)
 
     def _sent(self, record: UserRecord) -> list[JobRecord] | None:
         """The jobs sent for a person, without those that are somebody's who is listed before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -23,8 +23,8 @@ from tconnect_pyramid.client.linked import (
 from tconnect_pyramid.client.migration import Match, Outcome
 from tconnect_pyramid.client.sync.digest import Digests
 from tconnect_pyramid.client.sync.index import LinkIndex
-from tconnect_pyramid.client.sync.plan import USERS, Action, Change, LinkState, Plan, visible
-from tconnect_pyramid.client.sync.plan_extras import Extras, PersonExtras
+from tconnect_pyramid.client.sync.plan import USERS, Action, Change, LinkState, PersonExtras, Plan, visible
+from tconnect_pyramid.client.sync.plan_extras import Extras
 from tconnect_pyramid.client.sync.read import TWICE, is_guest, read_people
 from tconnect_pyramid.client.sync.receive import Reply
 from tconnect_pyramid.context import Context
@@ -56,8 +56,7 @@ class UsersPlan(Plan):
     links: dict[int, LinkState] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """Somebody in the list whose account has to be looked at, and the digest of what is said of them."""
 
     record: UserRecord
@@ -344,6 +343,8 @@ class _Planner:
         account: Linked | None,
     ) -> bool:
         """Whether the values can be kept here; whoever's can, has a claim on their ID number too."""
+        if not values and not self.gives_idnumbers:
+            return True
         key = None if account is None else account.key
         idnumber = rules.wanted_idnumber(record) if self.gives_idnumbers else ""
         reason = rules.misfit(self.accounts.columns, {**values, "idnumber": idnumber})
