@@ -101,7 +101,9 @@ def test_one_of_a_server_is_shown_and_not_changed(site):
     with site.context.unit() as session:
         session.get(Audience, id_).component = "auth_connect"
 
-    assert "A server keeps this" in text(site.page(f"/admin/audiences/{id_}"))
+    page = site.page(f"/admin/audiences/{id_}")
+    assert "A server keeps this" in text(page)
+    assert not page.html.find("button", string="Save")
     assert not site.page("/admin/audiences").html.find("a", href=f"/admin/audiences/{id_}/delete")
     page = site.page(f"/admin/audiences/{id_}/delete").forms["ask"].submit(status=200)
     assert "is kept by auth_connect" in text(page)

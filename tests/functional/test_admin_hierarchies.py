@@ -8,7 +8,7 @@ from support.admin import administered, notice, text
 from support.webapp import add_person, log_in
 from webtest import TestApp
 
-from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items
+from tconnect_pyramid.directory import hierarchy_frameworks, hierarchy_items, hierarchy_types
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES
 from tconnect_pyramid.directory.jobs import add_job
 from tconnect_pyramid.models import Counterpart, Server
@@ -167,6 +167,29 @@ def test_a_type_gets_fields_and_an_item_values(site, kind):
     asked.forms["ask"].submit(status=303)
     (row,) = site.command(kind, "list")
     assert (row["type"], row["fields"]) == (None, {})
+
+
+@BOTH
+@pytest.mark.parametrize("what", ["delete_type", "delete_type_field"])
+def test_a_type_or_field_that_somebody_else_removes_meanwhile_is_told_where_one_asked(
+    site, monkeypatch, kind, what
+):
+    site.command(kind, "add-type", "Office", "--idnumber", "office")
+    field = site.command(kind, "add-field", "office", "floor", "--datatype", "text")["id"]
+    (of,) = site.command(kind, "list-types")
+    removed = getattr(hierarchy_types, what)
+
+    def meanwhile(*given, **named):
+        removed(*given, **named)
+        removed(*given, **named)
+
+    monkeypatch.setattr(hierarchy_types, what, meanwhile)
+    there = f"/admin/{kind}s/types/{of['id']}" + (f"/fields/{field}" if what == "delete_type_field" else "")
+
+    refused = site.page(f"{there}/delete").forms["ask"].submit(status=200)
+
+    assert f"There is no {'field of a ' if 'field' in what else ''}{kind} type" in text(refused)
+    assert site.command(kind, "list-types") == [of]
 
 
 @BOTH
@@ -351,7 +374,7 @@ def test_what_came_from_a_server_is_shown_and_not_changed(site, kind):
     ):
         page = site.page(f"{base}{path}")
         assert "A server keeps this" in text(page)
-        assert not page.html.select_one("#form .actions button")
+        assert not page.html.find("button", string="Save")
         form = page.forms["form"]
         if "fullname" in form.fields:
             form["fullname"] = "Mine"

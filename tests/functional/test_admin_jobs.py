@@ -171,7 +171,9 @@ def test_a_job_of_a_server_is_shown_and_not_changed(site, ada):
         session.add(Counterpart(remote_id=5, kind="job", server_id=1, local_id=id_))
 
     assert "kept by its server" in text(site.page("/admin/jobs"))
-    assert "A server keeps this" in text(site.page(f"/admin/jobs/{id_}"))
+    page = site.page(f"/admin/jobs/{id_}")
+    assert "A server keeps this" in text(page)
+    assert not page.html.find("button", string="Save")
     assert site.page(f"/admin/jobs/{id_}/delete").forms["ask"].submit(status=200).html.find(role="alert")
     assert len(site.command("job", "list")) == 1
 

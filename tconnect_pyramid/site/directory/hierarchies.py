@@ -490,10 +490,12 @@ def delete_type(hierarchy: Hierarchy, request: Request) -> Response:
     """Ask, and remove a type."""
     context = request.tconnect
     found = _type(hierarchy, request)
+    attempt = Attempt(request)
     if request.method == "POST":
-        with context.unit() as session:
-            hierarchy_types.delete_type(session, context, hierarchy, found.id, actor=actor(request))
-        return go(request, path(request, f"{hierarchy.plural}.types"), _gone(found.fullname))
+        with attempt:
+            with context.unit() as session:
+                hierarchy_types.delete_type(session, context, hierarchy, found.id, actor=actor(request))
+            return go(request, path(request, f"{hierarchy.plural}.types"), _gone(found.fullname))
     return ask(
         request,
         hierarchy.plural,
@@ -503,6 +505,7 @@ def delete_type(hierarchy: Hierarchy, request: Request) -> Response:
         ],
         button=_("Delete"),
         cancel=path(request, f"{hierarchy.plural}.type", id=found.id),
+        refused=attempt.refused,
     )
 
 
@@ -512,10 +515,12 @@ def delete_type_field(hierarchy: Hierarchy, request: Request) -> Response:
     found = _type(hierarchy, request)
     field = present([each for each in found.fields if each.id == as_id(request.matchdict["field"])])
     back = path(request, f"{hierarchy.plural}.type", id=found.id)
+    attempt = Attempt(request)
     if request.method == "POST":
-        with context.unit() as session:
-            hierarchy_types.delete_type_field(session, context, hierarchy, field.id, actor=actor(request))
-        return go(request, back, _gone(field.name))
+        with attempt:
+            with context.unit() as session:
+                hierarchy_types.delete_type_field(session, context, hierarchy, field.id, actor=actor(request))
+            return go(request, back, _gone(field.name))
     return ask(
         request,
         hierarchy.plural,
@@ -523,6 +528,7 @@ def delete_type_field(hierarchy: Hierarchy, request: Request) -> Response:
         consequences=[_("Whatever stands in it is lost.")],
         button=_("Delete"),
         cancel=back,
+        refused=attempt.refused,
     )
 
 

@@ -182,7 +182,7 @@ def test_it_is_undone_once_and_paused_until_resumed(site):
     assert tables(site) == was
     with site.context.unit() as session:
         (stopped,) = pause.list_paused(session)
-        assert (stopped.kind, stopped.server_id, stopped.run) == ("users", site.server.id, run)
+        assert (stopped.kind, stopped.server_id, stopped.run) == ("users", site.server.id, run.run)
         assert stopped.remedy in paused.message
         pause.resume(session, site.context, "users", site.server.id, actor="command")
         with pytest.raises(Conflict, match="not paused"):
