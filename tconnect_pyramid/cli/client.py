@@ -29,7 +29,7 @@ from tconnect_pyramid.client import explain as explanations
 from tconnect_pyramid.client.signin import refresh_person
 from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.sync.engine import KINDS
-from tconnect_pyramid.client.sync.report import RunReport
+from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.client.syncing import EVERYTHING, HANDSHAKE, do_one, servers_to_ask
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import Conflict
@@ -335,17 +335,27 @@ def show_run(site: Site, run: int, as_csv: bool) -> Answer:
 @command(run, "approve")
 @click.argument("run", type=int)
 def approve(site: Site, run: int) -> Answer:
-    """Allow what a held sync would remove, and start it anew; what is wanted beyond that is held again."""
+    """Allow what a held sync would remove, and start it anew; what is wanted beyond that is held again.
+
+    What is not wanted any more is listed with the reason. Where the new sync fails, or another one is under way, the
+    approval stands for 24 hours, and the next sync uses it.
+    """
     context = site.migrated()
     with working(f"Run {run} anew"):
         report = runs.approve_run(context, run, actor=ACTOR)
-    return Answer(_run_row(report), _table(context, [report]), STATUS.get(report.state, DONE))
+    unwanted = [_line(line) for line in runs.unwanted_of(report)]
+    told = Rows(LINE_COLUMNS, unwanted, "", title="Approved, and not wanted any more:")
+    return Answer(
+        {**_run_row(report), "unwanted": unwanted},
+        [*_table(context, [report]), *([told] if unwanted else [])],
+        STATUS.get(report.state, DONE),
+    )
 
 
 @command(run, "reject")
 @click.argument("run", type=int)
 def reject(site: Site, run: int) -> Answer:
-    """Decide that a held sync is not to be done."""
+    """Decide that a held sync is not to be done, also if it was approved before."""
     context = site.migrated()
     runs.reject_run(context, run, actor=ACTOR)
     row = _run_row(runs.show_run(context, run))
@@ -446,12 +456,17 @@ def _run_row(report: RunReport) -> dict[str, object]:
         "message": report.message,
         "origin": report.origin,
         "started": report.started or None,
+        "approved_by": report.approved_by,
+        "approved": report.approved,
     }
 
 
 def _lines(report: RunReport) -> Iterator[dict[str, object]]:
-    for line in report.lines:
-        yield {key: getattr(line, key) for _, key in LINE_COLUMNS}
+    yield from map(_line, report.lines)
+
+
+def _line(line: LineView) -> dict[str, object]:
+    return {key: getattr(line, key) for _, key in LINE_COLUMNS}
 
 
 def _counted(report: RunReport) -> str:
@@ -473,6 +488,7 @@ def _summaries(context: Context, reports: Sequence[RunReport]) -> list[dict[str,
         {
             **_run_row(report),
             "server": names.get(report.server, report.server),
+            "state": "held, approved" if report.state == "held" and report.approved else report.state,
             "counted": _counted(report),
             "when": moment(report.started),
         }

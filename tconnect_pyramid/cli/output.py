@@ -37,6 +37,7 @@ MOMENTS = frozenset(
         "lastlogin",
         "currentlogin",
         "started",
+        "approved",
         "startdate",
         "enddate",
     }

@@ -401,6 +401,8 @@ def _deed(line: LineView) -> str:
             return _("A run now would delete the account: ${detail}", detail=detail)
         case Action.UNDELETED:
             return _("A run now would bring the deleted account back.")
+        case Action.UNWANTED:
+            return _("A run now would not do to this person what was approved: ${detail}", detail=detail)
         case _:
             return _(
                 "A run now would skip this person, or a part of what is sent of them: ${detail}",

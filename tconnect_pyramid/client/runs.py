@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.client.sync import approvals
 from tconnect_pyramid.client.sync.engine import run_sync
-from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS, approved_by
-from tconnect_pyramid.client.sync.history import APPROVED, HELD, REJECTED
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS, Action, kind_of_line, members_removed
+from tconnect_pyramid.client.sync.history import FAILED, HELD, REJECTED
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS, Action, members_removed
 from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.client.undo import find_undoable, why_not_undone
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.paging import Asked, Page, page_of
-from tconnect_pyramid.errors import Conflict, NotFound
-from tconnect_pyramid.models import Approval, Pause, Run, RunLine, Server
+from tconnect_pyramid.errors import Conflict, NotFound, SyncBusy
+from tconnect_pyramid.models import Pause, Run, RunLine, Server
 from tconnect_pyramid.texts import read
 from tconnect_pyramid.texts import text as _
 
@@ -128,30 +126,48 @@ def show_run(context: Context, run_id: int) -> RunReport:
 def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
     """Allow exactly the removals of a held run, for 24 hours, and run that sync anew; gives the new run.
 
-    What the new run would remove beyond that is held again. Raises NotFound, Conflict when the run is
-    not held (any more) or its server is gone, and SyncBusy; after the last one the approval stands.
-    The held run's state is `approved` as soon as the new one has taken its place.
+    What the new run would remove beyond that is held again; what it would not remove any more is among its lines
+    as `unwanted`. Raises NotFound, Conflict when the run is not held (any more) or its server is gone, and SyncBusy.
+    Where the new run is busy, fails, or cannot begin, the held one stays held with the approval noted, for the next
+    run to use; otherwise its state is `approved` as soon as the new one has taken its place.
     """
     with context.unit() as session:
         run = _held(session, run_id)
         if session.get(Server, run.server_id) is None:
             raise Conflict(_("The server of run ${id} is not connected any more.", id=str(run_id)))
-        approved = _approve(session, run, context.clock() + APPROVAL_SECONDS)
+        approved = approvals.approve(session, run, actor=actor, now=context.clock())
         context.audit(session, actor, "run.approved", str(run_id), kind=run.kind, removals=approved)
         kind, server_id = run.kind, run.server_id
-    report = run_sync(context, kind, server_id, origin=COMMAND if actor == COMMAND else PAGE)
-    with context.unit() as session:
-        # Only one that was replaced: while nothing took its place, it can be approved again.
-        session.execute(update(Run).where(Run.id == run_id, Run.state == REJECTED).values(state=APPROVED))
+    try:
+        report = run_sync(context, kind, server_id, origin=COMMAND if actor == COMMAND else PAGE)
+    except SyncBusy as error:
+        raise SyncBusy(_stands(run_id, error.text)) from None
+    if report.run is None or report.state == FAILED:
+        return replace(report, message=_stands(run_id, report.message))
     return report
 
 
+def unwanted_of(report: RunReport) -> list[LineView]:
+    """What was approved and the run did not want to remove any more, each with the reason."""
+    return [line for line in report.lines if line.action == Action.UNWANTED]
+
+
 def reject_run(context: Context, run_id: int, *, actor: str) -> None:
-    """Decide that a held run is not to be done. Raises NotFound, and Conflict when it is not held."""
+    """Decide that a held run is not to be done; what was approved of this kind with this server is not any more.
+
+    Raises NotFound, and Conflict when it is not held.
+    """
     with context.unit() as session:
         run = _held(session, run_id)
         run.state = REJECTED
+        approvals.withdraw(session, run)
         context.audit(session, actor, "run.rejected", str(run_id), kind=run.kind)
+
+
+def _stands(run_id: int, why: str) -> str:
+    return _(
+        "${why} Run ${id} stays approved: the next run within 24 hours does it.", why=why, id=str(run_id)
+    )
 
 
 def _find(session: Session, run_id: int) -> Run:
@@ -170,40 +186,6 @@ def _held(session: Session, run_id: int) -> Run:
     return run
 
 
-def _approve(session: Session, run: Run, expires: int) -> int:
-    lines = session.scalars(select(RunLine).where(RunLine.run_id == run.id).order_by(RunLine.id))
-    wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for line in lines:
-        action = approved_by(run.kind, line.action, read(line.detail))
-        if action is not None and line.remote_id is not None:
-            wanted[kind_of_line(run.kind, line.subject), action].add(line.remote_id)
-    for (kind, action), remote_ids in wanted.items():
-        for some in in_batches(sorted(remote_ids)):
-            # Approved before: the 24 hours begin anew.
-            session.execute(
-                delete(Approval).where(
-                    Approval.remote_id.in_(some),
-                    Approval.kind == kind,
-                    Approval.action == action,
-                    Approval.server_id == run.server_id,
-                )
-            )
-            session.execute(
-                insert(Approval),
-                [
-                    {
-                        "remote_id": remote_id,
-                        "kind": kind,
-                        "action": action,
-                        "server_id": run.server_id,
-                        "expires": expires,
-                    }
-                    for remote_id in some
-                ],
-            )
-    return sum(len(remote_ids) for remote_ids in wanted.values())
-
-
 def _line(row: RunLine) -> LineView:
     return LineView(row.action, row.remote_id, row.account_key, row.subject, read(row.detail))
 
@@ -220,4 +202,6 @@ def _report(row: Run, lines: Iterable[LineView] = ()) -> RunReport:
         lines=lines,
         origin=row.origin,
         started=row.started,
+        approved_by=row.approved_by,
+        approved=row.approved,
     )

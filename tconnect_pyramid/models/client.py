@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tconnect_pyramid.models.base import AccountKey, Base, Pk, Seconds, never_reuse_ids
@@ -106,6 +106,8 @@ class Link(Base):
     # that are older than these columns, until the next run.
     person_username: Mapped[str | None] = mapped_column(String(100))
     person_timecreated: Mapped[int | None] = mapped_column(BigInteger)
+    # The server's list has somebody else under this id: no sync touches the account until that is resolved.
+    in_doubt: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Collection(Base):

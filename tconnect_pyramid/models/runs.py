@@ -29,6 +29,10 @@ class Run(Base):
     seconds: Mapped[float] = mapped_column(default=0.0)
     counts: Mapped[dict[str, Any]] = mapped_column(JSON)
     message: Mapped[str] = mapped_column(Text, default="")
+    # Who approved a held run (`command` or `account:<key>`) and when, in Unix seconds; it stays `held` until a newer
+    # run takes its place.
+    approved_by: Mapped[str | None] = mapped_column(String(100))
+    approved: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = never_reuse_ids()
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
+from sqlalchemy import delete
 from support import lists
 from support.admin import administered, notice, text
+from support.client_site import DATABASES
+from support.databases import maker
 from support.lists import cohort, course, person
+from support.served import served_client
 from support.webapp import PASSWORD
 
+from tconnect_pyramid.cli import main
 from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.models import Lease, Pause
 
 RUNS = "/admin/client/runs"
 
@@ -129,6 +136,131 @@ def test_approving_wants_a_recent_log_in_also_of_a_form_that_was_left_open(site,
     assert page.request.path == f"{RUNS}/{held}/approve"
     page.forms["ask"].submit(status=303)
     assert suspended(site) == {"N1", "N2", "N3", "N4", "N5"}
+
+
+def test_whoever_is_listed_again_is_told_on_the_page_that_answers(site, server):
+    everybody = server.people
+    server.people = everybody[2:]
+    held = sync(site, "users").run
+    server.people = everybody[1:]
+
+    page = decide(site, held, "approve").follow()
+
+    assert notice(page) == f"Run {held} is approved and done anew: Done."
+    told = "approved to be suspended, and not wanted any more: the server lists them again"
+    assert [point.get_text() for point in page.html.select(".notice + ul li")] == [f"First2 Last2: {told}"]
+    assert f"not wanted any more First2 Last2 {told}" in text(page)
+    assert suspended(site) == {"N1"}
+
+
+@pytest.fixture(params=DATABASES)
+def client(request, tmp_path):
+    with maker(request.param, tmp_path) as make, served_client(make(), tmp_path) as made:
+        yield made
+
+
+def test_the_command_lists_whoever_is_listed_again(client):
+    everybody = [person(id_) for id_ in range(1, 6)]
+    told = "approved to be suspended, and not wanted any more: the server lists them again"
+    client.server.people = everybody
+    client("client", "sync", "users")
+    client("settings", "set", "guard.people", "0 0")
+
+    def held(listed):
+        client.server.people = listed
+        (report,) = client.json("client", "sync", "users", status=3)
+        return report["run"]
+
+    first = held(everybody[3:])
+    client.server.people = everybody
+    answer = client.json("client", "run", "approve", first)
+
+    assert [(line["remote_id"], line["detail"]) for line in answer["unwanted"]] == [
+        (id_, told) for id_ in (1, 2, 3)
+    ]
+    assert client.json("client", "run", "show", answer["run"])["lines"] == answer["unwanted"]
+    (explained,) = client.json("client", "explain", "person:2")
+    assert any(f"unwanted: {told}" in sentence for sentence in explained["sentences"])
+    second = held(everybody[:2])
+    client.server.people = everybody[:4]
+    printed = client("client", "run", "approve", second).stdout
+    listed = printed.partition("Approved, and not wanted any more:\n")[2]
+    assert f"First3 Last3\t{told}" in listed
+    assert f"First4 Last4\t{told}" in listed
+    assert "First5" not in listed
+
+
+def hold(site, server, people) -> int:
+    server.people = people
+    return sync(site, "users").run
+
+
+def words(site, *asked) -> str:
+    """What a command prints for people."""
+    return CliRunner().invoke(main, ["-c", str(site.ini_file), *map(str, asked)]).stdout
+
+
+@pytest.mark.parametrize("ends", ["busy", "failed"])
+def test_an_approval_that_waits_for_the_next_run_is_seen_and_can_be_taken_back(site, server, ends):
+    held = hold(site, server, server.people[2:])
+    if ends == "busy":
+        with site.context.unit() as session:
+            lease = {"token": "e" * 40, "holder": "x", "expires": site.context.clock() + 60}
+            session.add(Lease(name="server:1", **lease))
+    server.down = ends == "failed"
+
+    page = decide(site, held, "approve").follow()
+
+    assert f"Run {held} stays approved: the next run within 24 hours does it." in notice(page)
+    assert page.request.path == f"{RUNS}/{held}"
+    assert "by Rosa Root" not in text(page)
+    assert "Rosa Root" in text(page)
+    assert "It is approved: the next synchronisation within 24 hours of that does it." in text(page)
+    assert "Held, approved" in text(site.page(f"{RUNS}?state=held"))
+    shown = run(site, held)
+    assert (shown["state"], shown["approved_by"], shown["approved"]) == (
+        "held",
+        f"account:{site.root}",
+        site.context.clock(),
+    )
+    assert f"account:{site.root}" in words(site, "client", "run", "show", held)
+    assert "held, approved" in " ".join(words(site, "client", "run", "list").split())
+    with site.context.unit() as session:
+        session.execute(delete(Lease))
+    server.down = False
+
+    decide(site, held, "reject")
+
+    assert run(site, held)["approved_by"] is None
+    assert sync(site, "users").state == "held"
+    assert suspended(site) == set()
+
+
+def test_the_schedule_does_what_was_approved_while_another_run_was_under_way(site, server):
+    held = hold(site, server, server.people[2:])
+    server.down = True
+    decide(site, held, "approve")
+    server.down = False
+
+    assert sync(site, "users").state == "done"
+
+    assert suspended(site) == {"N1", "N2"}
+    page = text(site.page(f"{RUNS}/{held}"))
+    assert "Rosa Root" in page
+    assert "It is approved: the next" not in page
+    assert run(site, held)["state"] == "approved"
+
+
+def test_approving_what_is_paused_or_not_synchronised_says_so(site, server):
+    held = hold(site, server, server.people[2:])
+    with site.context.unit() as session:
+        session.add(Pause(server_id=1, kind="users", run_id=1))
+
+    page = decide(site, held, "approve").follow()
+
+    assert "Paused, as run 1 was undone" in notice(page)
+    assert f"Run {held} stays approved" in notice(page)
+    assert run(site, held)["state"] == "held"
 
 
 @pytest.mark.parametrize("kind", ["users", "collections"])

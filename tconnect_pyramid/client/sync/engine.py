@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.sync import guard, history, lease
+from tconnect_pyramid.client.sync import approvals, guard, history, lease
 from tconnect_pyramid.client.sync.apply_collections import apply_collections
 from tconnect_pyramid.client.sync.apply_hierarchy import apply_hierarchy
 from tconnect_pyramid.client.sync.apply_users import apply_users
@@ -265,7 +265,13 @@ class _Sync:
                 message=message,
                 counts=report.counts,
             )
-            history.replace_held(session, run_id, kind=self.kind, server_id=self.server_id)
+            history.replace_held(
+                session,
+                run_id,
+                kind=self.kind,
+                server_id=self.server_id,
+                approved_since=self.context.clock() - guard.APPROVAL_SECONDS,
+            )
         return report, applied.notices
 
     def _peer(self) -> ServerPeer:
@@ -287,6 +293,7 @@ class _Sync:
         with self.context.reading() as session, unsearched():
             plan = self.steps.plan(session, self.context, peer, incoming, **self.more)
             objection = guard.objection(session, self.context, self.server_id, plan)
+            approvals.tell_unwanted(session, self.context, self.server_id, plan)
         if self.kind == USERS and plan.changes.counts[Action.DELETED] and not self._can_restore():
             plan.note = _both(plan.note, FINAL)
             objection = _both(objection, FINAL) if objection else ""

@@ -14,7 +14,7 @@ from sqlalchemy import Select, Table, insert, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.jobs import KIND
-from tconnect_pyramid.client.sync.plan import Action, Change
+from tconnect_pyramid.client.sync.plan import TOLD_ONLY, Action, Change
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import USE, in_batches
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
@@ -57,7 +57,7 @@ class Former:
         self.whole: set[int] = set()
         self.extras: set[int] = set()
         for change in changes:
-            if change.account_key is not None and change.action is not Action.SKIPPED:
+            if change.account_key is not None and change.action not in TOLD_ONLY:
                 self._note(change, change.account_key)
         self.fields = context.accounts.fetch(session, self.whole, LOCAL)
         self.rows = self._read()

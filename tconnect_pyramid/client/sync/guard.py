@@ -42,7 +42,7 @@ _THINGS: Mapping[str, Text] = {
 }
 """What the server has sent none of, by the kind of the run."""
 
-_LOSES = "loses "
+LOSES = "loses "
 """Begins the action of an approval that a collection loses members; the most that it may lose stands behind it."""
 
 
@@ -102,7 +102,7 @@ def approved_by(run_kind: str, action: str, detail: str) -> str | None:
         return action
     if run_kind == COLLECTIONS and action == Action.UPDATED:
         removed = members_removed(detail)
-        return f"{_LOSES}{removed}" if removed else None
+        return f"{LOSES}{removed}" if removed else None
     return None
 
 
@@ -177,9 +177,9 @@ def _members_leaving(
 ) -> int:
     """How many memberships end that nobody has approved, those of deleted collections included."""
     allowed = {
-        (remote_id, kind): int(action.removeprefix(_LOSES))
+        (remote_id, kind): int(action.removeprefix(LOSES))
         for remote_id, kind, action in sorted(approved, key=_by_number)
-        if action.startswith(_LOSES)
+        if action.startswith(LOSES)
     }
     leaving = sum(
         len(target.leave)
@@ -196,7 +196,7 @@ def _members_leaving(
 def _by_number(approval: Removal) -> int:
     # Of several for one collection the largest comes last, and so counts.
     action = approval[2]
-    return int(action.removeprefix(_LOSES)) if action.startswith(_LOSES) else 0
+    return int(action.removeprefix(LOSES)) if action.startswith(LOSES) else 0
 
 
 def _approved(session: Session, server_id: int, now: int) -> set[Removal]:

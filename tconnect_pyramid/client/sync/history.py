@@ -88,16 +88,24 @@ def tell(session: Session, run_id: int, lines: Iterable[LineView]) -> None:
     )
 
 
-def replace_held(session: Session, run_id: int, *, kind: str, server_id: int) -> None:
-    """A newer plan of the same kind and server takes the place of one that waits for a decision."""
-    waits = select(Run.id, Run.message).where(
+def replace_held(session: Session, run_id: int, *, kind: str, server_id: int, approved_since: int) -> None:
+    """A newer plan of the same kind and server takes the place of one that waits for a decision.
+
+    It has done that one where it was approved since then, in Unix seconds.
+    """
+    waits = select(Run.id, Run.message, Run.approved).where(
         Run.kind == kind, Run.server_id == server_id, Run.state == HELD, Run.id != run_id
     )
-    for id_, message in session.execute(waits).all():
+    for id_, message, approved in session.execute(waits).all():
         why = _("${message} (Run ${run} took its place.)", message=read(message), run=str(run_id))
-        reject(session, id_, why)
+        state = APPROVED if approved is not None and approved > approved_since else REJECTED
+        _settle(session, id_, state, why)
 
 
 def reject(session: Session, run_id: int, message: str) -> None:
     """A run that waited for a decision is not to be done any more."""
-    session.execute(update(Run).where(Run.id == run_id).values(state=REJECTED, message=written(message)))
+    _settle(session, run_id, REJECTED, message)
+
+
+def _settle(session: Session, run_id: int, state: str, message: str) -> None:
+    session.execute(update(Run).where(Run.id == run_id).values(state=state, message=written(message)))

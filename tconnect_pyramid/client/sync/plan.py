@@ -40,7 +40,7 @@ LONGEST_SUBJECT = 200
 class Action(StrEnum):
     """What is done to a person, collection, framework or item; the names of the counts and the run's lines.
 
-    Moved items may be updated as well.
+    Moved items may be updated as well. What is unwanted was approved to be removed, and stays: it is told, not counted.
     """
 
     CREATED = "created"
@@ -52,10 +52,13 @@ class Action(StrEnum):
     DELETED = "deleted"
     UNDELETED = "undeleted"
     SKIPPED = "skipped"
+    UNWANTED = "unwanted"
 
 
 REMOVALS = frozenset({Action.SUSPENDED, Action.DELETED})
 """What takes something away from people: the guard's concern."""
+TOLD_ONLY = frozenset({Action.SKIPPED, Action.UNWANTED})
+"""What nothing is done about."""
 WRITTEN = frozenset({Action.CREATED, Action.LINKED, Action.UPDATED, Action.UNDELETED})
 """What writes the values of somebody who is listed: at most one of these for each person."""
 _DIFFER = frozenset({Action.UPDATED, Action.MOVED})

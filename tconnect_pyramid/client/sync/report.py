@@ -27,7 +27,7 @@ COUNTED_MOVES = ("moved",)
 class LineView:
     """What a run did, or wanted to do, to one person, collection, framework or item.
 
-    `action` is one of `COUNTED` but `unchanged`, or `moved`; `remote_id` the id at the server, None for a
+    `action` is one of `COUNTED` but `unchanged`, or `moved` or `unwanted`; `remote_id` the id at the server, None for a
     record without a usable one and for what did not come from there; `account` the key of the local account, where there is one.
     """
 
@@ -44,7 +44,8 @@ class RunReport:
 
     `state`: `done`, `partial` (some records were skipped), `failed`, `held` (see `message`), `planned`
     (a dry run), or, of earlier runs, `running`, `approved` and `rejected`. `counts` and `lines` of a run that is
-    held or planned say what it wanted to do; there may be very many. `asked` is False when this kind is not synchronised with the
+    held or planned say what it wanted to do; there may be very many. `approved_by` and `approved` (Unix seconds) say who
+    approved a held run, and when. `asked` is False when this kind is not synchronised with the
     server, as `message` says: it was not even asked, and there is no run.
     """
 
@@ -59,3 +60,5 @@ class RunReport:
     origin: str = "command"
     started: int = 0
     asked: bool = True
+    approved_by: str | None = None
+    approved: int | None = None

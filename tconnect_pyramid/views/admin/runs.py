@@ -8,11 +8,13 @@ from functools import partial
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
+from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client import runs
 from tconnect_pyramid.client.servers import list_servers
 from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.undo import undo_run
+from tconnect_pyramid.context import Context
 from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.background import wait_seconds
@@ -24,6 +26,8 @@ from tconnect_pyramid.views.notices import go
 
 ENTRY = "runs"
 """The entry of the menu."""
+MOST_TOLD = 10
+"""How many a page says at once of those that are approved and not wanted any more; the run lists all of them."""
 FILTERED = {kind: label for kind, label in KINDS.items() if kind != "handshake"}
 ORIGINS = {
     "schedule": _("by the schedule"),
@@ -79,6 +83,7 @@ def show_one(request: Request) -> Response:
         run, page = runs.page_of_lines(session, id_, asked)
         offered = runs.offered(session, request.tconnect, id_)
         names = {server.idnumber: server.name for server in list_servers(session)}
+        approver = _approver(session, request.tconnect, run.approved_by or "")
     return show(
         request,
         "run",
@@ -86,6 +91,7 @@ def show_one(request: Request) -> Response:
         {
             "title": _("Run ${id}", id=str(id_)),
             "run": run,
+            "approver": approver,
             "offered": offered,
             "list": listing(request, asked, page),
             "names": names,
@@ -112,12 +118,18 @@ def approve(request: Request) -> Response:
             except TimeoutError:
                 said = _("The synchronisation is under way. This list shows how it went.")
                 return go(request, path(request, ENTRY), said)
-            there = here if report.run is None else path(request, "runs.show", id=report.run)
+            if report.run is None or report.state == "failed":
+                return go(request, here, report.message, is_bad=True)
+            there = path(request, "runs.show", id=report.run)
             is_good = report.state in {"done", "partial"}
             said = _(
                 "Run ${id} is approved and done anew: ${state}.", id=str(id_), state=RUN_STATES[report.state]
             )
-            return go(request, there, said, is_bad=not is_good)
+            points = [
+                _("${subject}: ${detail}", subject=line.subject, detail=line.detail)
+                for line in runs.unwanted_of(report)[:MOST_TOLD]
+            ]
+            return go(request, there, said, is_bad=not is_good, points=points)
         return attempt.told_at(here)
     return _ask(
         request,
@@ -204,6 +216,15 @@ def resume(request: Request) -> Response:
         title = _("Resume what is paused since run ${id}?", id=str(id_))
         return ask(request, ENTRY, title=title, consequences=told, button=_("Resume"), cancel=here)
     return attempt.told_at(here)
+
+
+def _approver(session: Session, context: Context, actor: str) -> str:
+    """Who approved a run: an administrator by their name."""
+    _kind, _colon, key = actor.partition(":")
+    if not key.isdigit():
+        return ORIGINS.get(actor, actor)
+    account = context.accounts.view(session, int(key))
+    return actor if account is None else account.fullname
 
 
 def _undoing(counts: Mapping[str, int]) -> list[Text]:

@@ -67,6 +67,7 @@ COUNTS = {
     "unchanged": _("unchanged"),
     "added": _("members added"),
     "removed": _("members removed"),
+    "unwanted": _("not wanted any more"),
 }
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from support import lists
 from support.lists import cohort, course, person, tombstone
 
 from tconnect_pyramid import people
-from tconnect_pyramid.client.runs import approve_run, list_runs, reject_run, show_run
+from tconnect_pyramid.client.runs import approve_run, list_runs, reject_run, show_run, unwanted_of
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS
 from tconnect_pyramid.errors import Conflict, NotFound, SyncBusy
-from tconnect_pyramid.models import Account, Approval, Audience, AuditEntry, Lease, Link, Server
+from tconnect_pyramid.models import Account, Approval, Audience, AuditEntry, Collection, Lease, Link, Server
 from tconnect_pyramid.options import set_option
 
 ACTIONS = {"suspend": "suspended", "delete": "deleted"}
@@ -212,6 +212,189 @@ def test_who_came_back_before_the_approval_stays(filled, server, server_id):
     report = approve_run(filled, held.run, actor="command")
 
     assert lists.nonzero(report.counts) == {"unchanged": 2}
+    assert unwanted(filled, report) == dict.fromkeys((3, 4), f"{SUSPENSION}the server lists them again")
+    # Told once, by the run that took its place.
+    assert unwanted(filled, sync(filled, server_id)) == {}
+
+
+ADMINISTRATOR = "they are an administrator of this site, whose account no server changes"
+SUSPENSION = "approved to be suspended, and not wanted any more: "
+
+
+def unwanted(client, report):
+    told = {line.remote_id: line.detail for line in unwanted_of(report)}
+    assert told == {line.remote_id: line.detail for line in unwanted_of(show_run(client, report.run))}
+    return told
+
+
+def key_of(client, person_id):
+    with client.reading() as session:
+        return session.scalar(select(Link.account_key).where(Link.person_id == person_id))
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        ({"deleted": 1}, "the account is deleted already"),
+        ({"suspended": 1}, "the account is suspended already"),
+        (
+            {"admin": 1},
+            f"not in the server's list any more, but {ADMINISTRATOR}",
+        ),
+        (None, "the account is gone"),
+        ("keep", "the server lists them again, or client.removed_person keeps them now"),
+        ("delete", "deleted instead"),
+    ],
+)
+def test_what_is_approved_and_not_wanted_any_more_is_told_with_the_reason(
+    filled, server, server_id, meanwhile, why
+):
+    server.people = [person(5), person(6)]
+    assert sync(filled, server_id).state == "done"
+    with filled.unit() as session:
+        set_option(session, filled.settings, "guard.people", "0 0", filled.clock())
+    server.people = [person(3), person(4)]
+    set_mode(filled, "suspend")
+    held = sync(filled, server_id)
+    if isinstance(meanwhile, str):
+        set_mode(filled, meanwhile)
+    else:
+        with filled.unit() as session:
+            here = Account.id == key_of(filled, 5)
+            if meanwhile is None:
+                session.execute(delete(Account).where(here))
+            else:
+                session.execute(update(Account).where(here).values(meanwhile))
+
+    report = approve_run(filled, held.run, actor="command")
+
+    assert unwanted(filled, report)[5] == SUSPENSION + why
+    assert ({*unwanted(filled, report)} == {5, 6}) is isinstance(meanwhile, str)
+
+
+def test_what_a_dry_run_tells_of_an_approval_is_kept_for_the_run(filled, server, server_id):
+    held = sync(filled, server_id)
+    server.down = True
+    assert approve_run(filled, held.run, actor="command").state == "failed"
+    server.down, server.people = False, [person(3)]
+
+    planned = run_sync(filled, "users", server_id, dry_run=True)
+
+    assert [line.remote_id for line in unwanted_of(planned)] == [3]
+    report = run_sync(filled, "users", server_id, origin="schedule")
+    assert [*unwanted(filled, report)] == [3]
+    assert states(filled) == {3: "live", 4: "suspended"}
+
+
+def test_what_is_approved_of_collections_and_not_wanted_any_more_is_told(filled, server, server_id):
+    server.people = [person(id_) for id_ in range(3, 7)]
+    sync(filled, server_id)
+    server.cohorts = [cohort(1, 3, 4, 5, 6), cohort(2, 3), cohort(3, 3), cohort(4, 3, 4)]
+    server.courses = [course(1, 4), course(2, 3)]
+    assert sync(filled, server_id, "collections").state == "done"
+    with filled.unit() as session:
+        set_option(session, filled.settings, "guard.members", "0 0", filled.clock())
+    server.cohorts, server.courses = [cohort(1, 3), cohort(4)], [course(1)]
+    held = sync(filled, server_id, "collections")
+    assert held.state == "held"
+    server.cohorts, server.courses = [cohort(1, 3, 4), cohort(2, 3)], [course(1, 4)]
+    with filled.unit() as session:
+        session.execute(delete(Collection).where(Collection.remote_id == 3))
+
+    report = approve_run(filled, held.run, actor="command")
+
+    assert {line.subject: line.detail for line in unwanted_of(report)} == {
+        "cohort Audience 1": "approved to lose 3 members, and not wanted any more: 2 are to leave now",
+        "cohort Audience 2": "approved to be deleted, and not wanted any more: the server lists it again",
+        "cohort Audience 3": "approved to be deleted, and not wanted any more: it is gone here already",
+        "cohort Audience 4": "approved to lose 2 members, and not wanted any more: deleted instead",
+        "course Course 1": "approved to lose 1 members, and not wanted any more: the server lists it again",
+    }
+
+
+@pytest.mark.parametrize("ends", ["busy", "failed"])
+@pytest.mark.parametrize("kind", ["users", "collections"])
+def test_an_approval_that_could_not_be_used_at_once_is_noted_and_used_by_the_schedule(
+    filled, server, server_id, kind, ends
+):
+    held = sync(filled, server_id, kind)
+    if ends == "busy":
+        with filled.unit() as session:
+            session.add(
+                Lease(name=f"server:{server_id}", token="e" * 40, holder="x", expires=filled.clock() + 60)
+            )
+        with pytest.raises(SyncBusy, match=f"Run {held.run} stays approved: the next run within 24 hours"):
+            approve_run(filled, held.run, actor="account:7")
+        with filled.unit() as session:
+            session.execute(delete(Lease))
+    else:
+        server.down = True
+        failed = approve_run(filled, held.run, actor="account:7")
+        assert (failed.state, f"Run {held.run} stays approved" in failed.message) == ("failed", True)
+        server.down = False
+    noted = show_run(filled, held.run)
+    assert (noted.state, noted.approved_by, noted.approved) == ("held", "account:7", filled.clock())
+    filled.clock.tick(APPROVAL_SECONDS - 1)
+
+    report = run_sync(filled, kind, server_id, origin="schedule")
+
+    assert report.state == "done"
+    used = show_run(filled, held.run)
+    assert (used.state, used.approved_by) == ("approved", "account:7")
+    assert f"Run {report.run} took its place" in used.message
+
+
+def test_an_approval_that_nobody_used_for_a_day_is_told_of_with_the_run_that_is_rejected(
+    filled, server, server_id
+):
+    held = sync(filled, server_id)
+    server.down = True
+    approve_run(filled, held.run, actor="command")
+    server.down = False
+    filled.clock.tick(APPROVAL_SECONDS)
+
+    assert sync(filled, server_id).state == "held"
+    kept = show_run(filled, held.run)
+    assert (kept.state, kept.approved_by) == ("rejected", "command")
+
+
+@pytest.mark.parametrize("kind", ["users", "collections"])
+def test_rejecting_withdraws_an_approval(filled, server, server_id, kind):
+    held = sync(filled, server_id, kind)
+    before = lists.dump(filled)
+    server.down = True
+    approve_run(filled, held.run, actor="command")
+    server.down = False
+
+    reject_run(filled, held.run, actor="command")
+
+    kept = show_run(filled, held.run)
+    assert (kept.state, kept.approved_by, kept.approved) == ("rejected", None, None)
+    assert sync(filled, server_id, kind).state == "held"
+    assert lists.dump(filled) == before
+
+
+def test_rejecting_what_took_the_place_of_an_approved_run_withdraws_that_too(filled, server, server_id):
+    held = sync(filled, server_id)
+    set_mode(filled, "delete")
+    again = approve_run(filled, held.run, actor="command")
+    assert again.state == "held"
+    set_mode(filled, "suspend")
+
+    reject_run(filled, again.run, actor="command")
+
+    assert sync(filled, server_id).state == "held"
+
+
+def test_rejecting_people_leaves_what_is_approved_of_collections(filled, server, server_id):
+    people_held, sets_held = sync(filled, server_id), sync(filled, server_id, "collections")
+    server.down = True
+    approve_run(filled, sets_held.run, actor="command")
+    server.down = False
+
+    reject_run(filled, people_held.run, actor="command")
+
+    assert sync(filled, server_id, "collections").state == "done"
 
 
 def test_an_approval_holds_for_a_day(filled, server, server_id):
