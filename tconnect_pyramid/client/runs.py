@@ -113,7 +113,8 @@ class KeptLines:
         """All of them."""
         statement = select(RunLine).where(RunLine.run_id == self.run_id).order_by(RunLine.id)
         with self.context.reading() as session:
-            for some in session.scalars(statement, execution_options={"yield_per": TOGETHER}).partitions():
+            rows = session.scalars(statement, execution_options={"yield_per": TOGETHER})
+            for some in rows.partitions(TOGETHER):
                 yield from map(_line, some)
 
 
