@@ -55,6 +55,7 @@ class Pointer(NamedTuple):
     suspended_by_sync: bool = False
     digest: bytes | None = None
     identity: Identity = Identity()
+    in_doubt: bool = False
 
 
 class Linked(NamedTuple):
@@ -64,6 +65,7 @@ class Linked(NamedTuple):
     suspended_by_sync: bool
     digest: bytes | None
     identity: Identity
+    in_doubt: bool
     values: Mapping[str, Any]
     stored: Mapping[str, Any]
 
@@ -108,11 +110,12 @@ def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[
             Link.digest,
             Link.person_username,
             Link.person_timecreated,
+            Link.in_doubt,
         ).where(Link.person_id.in_(people), Link.server_id == server_id)
     )
     return {
-        person: Pointer(key, suspended, digest, Identity(username, created))
-        for person, key, suspended, digest, username, created in rows
+        person: Pointer(key, suspended, digest, Identity(username, created), in_doubt)
+        for person, key, suspended, digest, username, created, in_doubt in rows
     }
 
 

@@ -104,6 +104,7 @@ class _Work:
                 "sum": state.digest,
                 "username": state.identity.username,
                 "created": state.identity.timecreated,
+                "doubt": state.in_doubt,
             }
             for person, state in self.plan.links.items()
         )
@@ -115,6 +116,7 @@ class _Work:
                 digest=bindparam("sum"),
                 person_username=bindparam("username"),
                 person_timecreated=bindparam("created"),
+                in_doubt=bindparam("doubt"),
             )
         )
         for some in in_batches(rows):

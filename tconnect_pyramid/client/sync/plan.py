@@ -70,6 +70,7 @@ class LinkState(NamedTuple):
     suspended_by_sync: bool
     digest: bytes | None
     identity: Identity = Identity()
+    in_doubt: bool = False
 
 
 class JobChanges(Struct, array_like=True):

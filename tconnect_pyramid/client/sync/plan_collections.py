@@ -26,6 +26,11 @@ COMPONENT = "auth_connect"
 """Marks an audience that a sync owns, so that nobody edits it by hand."""
 SOCIAL = "social"
 
+PERSON = "person"
+IN_DOUBT = _(
+    "the id is somebody else's at the server now, as the synchronisation of users says; the memberships of the account "
+    "here stay as they are"
+)
 BATCH = 100
 """Collections whose members are looked up together."""
 
@@ -90,6 +95,7 @@ def plan_collections(session: Session, context: Context, peer: ServerPeer, sets:
     for records in in_batches(sets.records, BATCH):
         planner.decide(records)
     planner.decide_missing()
+    planner.tell_left_alone()
     return planner.plan
 
 
@@ -115,7 +121,11 @@ class _Planner:
                 )
             )
         self.known = self._known()
+        # Whose link is in doubt: their accounts keep the memberships they have.
+        self.doubted: dict[int, int] = {}
+        self.left_alone: set[int] = set()
         self.key_by_person = self._usable_people()
+        self.person_by_doubted_key = {key: person for person, key in self.doubted.items()}
 
     def decide(self, records: Sequence[CollectionRecord]) -> None:
         known = [self.known.get((record.kind, record.id)) for record in records]
@@ -132,6 +142,8 @@ class _Planner:
     ) -> None:
         wanted = {self.key_by_person[person] for person in record.members if person in self.key_by_person}
         unknown = {person for person in record.members if person not in self.key_by_person}
+        if self.doubted:
+            here, unknown = self._without_doubted(here, unknown)
         row = None if it is None else it.row
         values = self._values(record)
         changed = {name: v for name, v in values.items() if row is None or row[name] != v}
@@ -153,6 +165,28 @@ class _Planner:
             self._change(action, record.kind, record.id, record.name, target, {} if row is None else row)
         else:
             self.plan.unchanged += 1
+
+    def _without_doubted(self, here: set[int], unknown: set[int]) -> tuple[set[int], set[int]]:
+        """Those who are members here, and those in the list whom nobody is known as, without all who are in doubt."""
+        listed = unknown & self.doubted.keys()
+        staying = here & self.person_by_doubted_key.keys()
+        self.left_alone |= listed ^ {self.person_by_doubted_key[key] for key in staying}
+        return here - staying, unknown - listed
+
+    def tell_left_alone(self) -> None:
+        """Say of whom it is in doubt who they are, where that left a membership as it is."""
+        for person in sorted(self.left_alone):
+            self.plan.changes.append(
+                Change(
+                    Action.SKIPPED,
+                    PERSON,
+                    person,
+                    self.doubted[person],
+                    f"{PERSON} {person}",
+                    reason=IN_DOUBT,
+                    is_fault=True,
+                )
+            )
 
     def decide_missing(self) -> None:
         listed = self.sets.listed()
@@ -223,14 +257,17 @@ class _Planner:
         return known
 
     def _usable_people(self) -> dict[int, int]:
-        """The keys of accounts that came from this server and are not deleted, by the person's id."""
+        """The keys of accounts that came from this server and are not deleted, by the person's id; `doubted` apart."""
         accounts = self.context.accounts
         rows = self.session.execute(
-            select(Link.person_id, Link.account_key)
+            select(Link.person_id, Link.account_key, Link.in_doubt)
             .join(accounts.columns.mapped_class, accounts.key == Link.account_key)
             .where(Link.server_id == self.peer.id, accounts.not_deleted())
         )
-        return {person: key for person, key in rows}  # noqa: C416 - the rows are no pairs to mypy
+        usable: dict[int, int] = {}
+        for person, key, in_doubt in rows:
+            (self.doubted if in_doubt else usable)[person] = key
+        return usable
 
     def _members(self, local_ids: Iterable[int]) -> dict[int, set[int]]:
         """The members who are linked to this server, whoever made them members, by audience."""

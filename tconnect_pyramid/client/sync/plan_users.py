@@ -242,6 +242,9 @@ class _Planner:
         record = each.record
         if _is_another(each, account):
             self._skip(record.id, account.key, _name(record), SOMEBODY_ELSE)
+            if not account.in_doubt:
+                # Without a digest, so that whoever is right again is looked at, and the doubt is over.
+                self.plan.links[record.id] = _state(account)._replace(digest=None, in_doubt=True)
             return
         self._begin(account, record)
         if record.deleted:
@@ -519,7 +522,7 @@ class _Planner:
 def _state(account: Linked | None) -> LinkState:
     if account is None:
         return LinkState(False, None)
-    return LinkState(account.suspended_by_sync, account.digest, account.identity)
+    return LinkState(account.suspended_by_sync, account.digest, account.identity, account.in_doubt)
 
 
 def _is_another(each: Listed, account: Linked) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select, update
 from support.client_site import client_site, lines
-from support.lists import cohort, dump, nonzero, person, tombstone
+from support.lists import TABLES, cohort, dump, nonzero, person, tombstone
 
 from tconnect_pyramid import people
 from tconnect_pyramid.client.linked import SOMEBODY_ELSE
 from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.sync.plan_collections import IN_DOUBT
 from tconnect_pyramid.errors import BadRecord
-from tconnect_pyramid.models import Link
+from tconnect_pyramid.models import Audience, AudienceMember, AwaitedMember, Link
 
+OTHERS = tuple(table for table in TABLES if table is not Link)
 ADDED, LATER = "1700000000", "1750000000"
 
 
@@ -33,6 +35,12 @@ def boris(**more):
     return person(3, username="boris", timecreated=LATER, email="boris@example.com", city="Riga", **more)
 
 
+def doubts(site):
+    with site.context.reading() as session:
+        rows = session.execute(select(Link.person_id, Link.in_doubt))
+        return {person_id: in_doubt for person_id, in_doubt in rows}  # noqa: C416 - no pairs to mypy
+
+
 def identities(site):
     with site.context.reading() as session:
         asked = select(Link.person_id, Link.person_username, Link.person_timecreated).order_by(Link.person_id)
@@ -45,7 +53,7 @@ def counts(site, **how):
 
 @pytest.mark.parametrize("another", [boris(), boris(suspended="1"), tombstone(3, timecreated=LATER)])
 def test_somebody_else_is_skipped_by_each_run_and_told(site, another):
-    before = dump(site.context)
+    before = dump(site.context, OTHERS)
     site.server.people = [another, person(4, timecreated=ADDED)]
 
     for reconcile in (False, False, True):
@@ -53,7 +61,94 @@ def test_somebody_else_is_skipped_by_each_run_and_told(site, another):
         assert report.state == "partial"
         assert nonzero(report.counts) == {"skipped": 1, "unchanged": 1}
         assert lines(report)[3] == f"skipped: {SOMEBODY_ELSE}"
-        assert dump(site.context) == before
+        assert dump(site.context, OTHERS) == before
+        assert doubts(site) == {3: True, 4: False}
+
+
+def memberships(site):
+    """Which people belong to which audience, by its name."""
+    with site.context.reading() as session:
+        rows = session.execute(
+            select(Audience.name, Link.person_id)
+            .join(AudienceMember, AudienceMember.audience_id == Audience.id)
+            .join(Link, Link.account_key == AudienceMember.account_key)
+        )
+        found: dict[str, set[int]] = {}
+        for name, person_id in rows:
+            found.setdefault(name, set()).add(person_id)
+        return found
+
+
+def awaited(site):
+    with site.context.reading() as session:
+        return {*session.scalars(select(AwaitedMember.person_id))}
+
+
+def test_the_account_in_doubt_keeps_its_memberships_until_it_is_known_whose_it_is(site):
+    site.server.cohorts = [cohort(1, 3, 4), cohort(2, 4), cohort(3, 3, 4)]
+    assert site.sync("collections").state == "done"
+    assert memberships(site) == {"Audience 1": {3, 4}, "Audience 2": {4}, "Audience 3": {3, 4}}
+    site.server.people = [boris(), person(4, timecreated=ADDED)]
+    site.sync()
+    site.server.cohorts = [cohort(1, 4), cohort(2, 3), cohort(3, 3, 4, 5)]
+
+    for _again in range(2):
+        report = site.sync("collections")
+        assert report.state == "partial"
+        assert [(line.remote_id, line.subject) for line in report.lines if line.action == "skipped"] == [
+            (3, "person 3")
+        ]
+        assert lines(report)[3] == f"skipped: {IN_DOUBT}"
+        # Who is not in doubt goes and comes.
+        assert memberships(site) == {"Audience 1": {3, 4}, "Audience 3": {3, 4}}
+        assert awaited(site) == {5}
+
+    site.server.people = [ana(), person(4, timecreated=ADDED)]
+    assert counts(site) == {"unchanged": 2}
+    assert doubts(site) == {3: False, 4: False}
+    assert site.sync("collections").state == "done"
+    assert memberships(site) == {"Audience 1": {4}, "Audience 2": {3}, "Audience 3": {3, 4}}
+
+
+def test_what_leaves_no_membership_as_it_is_needs_no_line(site):
+    site.sync("collections")
+    site.server.people = [boris(), person(4, timecreated=ADDED)]
+    site.sync()
+
+    assert site.sync("collections").state == "done"
+    assert memberships(site) == {"Audience 1": {3}}
+
+
+def test_where_the_account_in_doubt_is_deleted_the_new_one_gets_the_memberships(site):
+    site.sync("collections")
+    site.server.people = [boris(), person(4, timecreated=ADDED)]
+    site.sync()
+    old = site.key(3)
+    site.do(people.delete_person, old)
+
+    assert counts(site) == {"created": 1, "unchanged": 1}
+    assert doubts(site) == {3: False, 4: False}
+    assert site.sync("collections").state == "done"
+    assert site.key(3) != old
+    assert memberships(site) == {"Audience 1": {3}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "done"),
+    [
+        ("suspend", {"suspended": 1, "unchanged": 1}),
+        ("delete", {"deleted": 1, "unchanged": 1}),
+        ("keep", {"unchanged": 2}),
+    ],
+)
+def test_who_is_in_doubt_and_listed_no_more_is_treated_as_anybody_who_is_missing(site, mode, done):
+    site.set(removed_person=mode)
+    site.server.people = [boris(), person(4, timecreated=ADDED)]
+    site.sync()
+    site.server.people = [person(4, timecreated=ADDED)]
+
+    assert counts(site) == done
+    assert doubts(site) == {3: False, 4: False}
 
 
 def test_who_is_there_again_is_as_before(site):
