@@ -65,7 +65,7 @@ setup(
         "click>=8.1",
         "cryptography>=43",
         "msgspec>=0.19",
-        "nh3>=0.2.18",
+        "nh3>=0.3",
         # Earlier ones write out of bounds while reading some images.
         "pillow>=12.1.1",
         "plaster>=1.1",

@@ -12,7 +12,7 @@ from typing import Any
 
 import nh3
 
-from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap
+from tconnect_pyramid.directory.columnmap import ColumnMap
 from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.protocol.users import UserRecord
@@ -58,6 +58,7 @@ ONLY_AT_CREATION = frozenset(
     {"username", "suspended", "deleted", "emailstop", "lang", "maildigest", "autosubscribe", "trackforums"}
 )
 
+_without_tags = nh3.Cleaner(tags=set()).clean
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 # Pages link to it: any other scheme could run something there.
 _WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
@@ -81,12 +82,11 @@ def link_username(person_id: int, serveridnumber: str) -> str:
 
 
 def new_account(record: UserRecord, serveridnumber: str, now: int) -> dict[str, Any]:
-    """All standard fields of an account that is created for a person; what was not sent has its default.
+    """The standard fields of an account that is created for a person; what was not sent is to have its default.
 
     `now` in Unix seconds becomes the times of creation and change.
     """
     return {
-        **STANDARD_FIELDS,
         **_copied(record),
         "username": link_username(record.id, serveridnumber),
         "suspended": int(record.suspended),
@@ -193,7 +193,7 @@ def plain_name(text: str) -> str:
     """A name without tags; what merely looks like the beginning of one stays."""
     if "<" not in text and "&" not in text:
         return text
-    return html.unescape(nh3.clean(text, tags=set()))
+    return html.unescape(_without_tags(text))
 
 
 def acceptable_hash(value: object) -> bool:

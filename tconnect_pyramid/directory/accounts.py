@@ -264,7 +264,10 @@ class Accounts:
     # --- writing -------------------------------------------------------------------------------
 
     def insert(self, session: Session, records: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Add accounts; gives their keys in the same order. Each record has a unique `username`."""
+        """Add accounts; gives their keys in the same order. Each record has a unique `username`.
+
+        What a record does not say has the standard field's default.
+        """
         if self.columns.is_own:
             keys = [*new_ids(session, self.columns.table, len(records))]
             rows = (
@@ -275,7 +278,10 @@ class Accounts:
             return keys
         keys = []
         for some in in_batches(records):
-            session.execute(insert(self.columns.mapped_class), [self.columns.new_row(r) for r in some])
+            session.execute(
+                insert(self.columns.mapped_class),
+                [self.columns.new_row({**STANDARD_FIELDS, **record}) for record in some],
+            )
             # Read back by the unique name: the only way that works for every table and database.
             by_name = self.by_username(session, [record["username"] for record in some])
             keys.extend(by_name[record["username"]] for record in some)
