@@ -9,7 +9,7 @@ from tconnect_pyramid import people
 from tconnect_pyramid.directory import audiences, courses, jobs, pictures, profiles
 from tconnect_pyramid.directory.accounts import MatchCandidate
 from tconnect_pyramid.directory.audiences import GROUPS
-from tconnect_pyramid.directory.columnmap import ColumnMap, inverted
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap, inverted
 from tconnect_pyramid.directory.paging import Asked
 from tconnect_pyramid.models import (
     Account,
@@ -191,6 +191,14 @@ def test_a_host_that_keeps_no_number_of_a_picture_gets_no_picture(make_sqlite):
             ana = person(session, context, "ana")
             pictures.put(session, context, ana, {"f1.png": b"x"}, 4)
             assert pictures.files_of(session, [ana]) == {}
+
+
+def test_what_a_new_account_does_not_say_has_its_default(session, context):
+    (key,) = context.accounts.insert(session, [{"username": "ana", "city": "Riga"}])
+
+    assert context.accounts.fetch(session, [key]) == {
+        key: {**STANDARD_FIELDS, "username": "ana", "city": "Riga"}
+    }
 
 
 def names(found):
