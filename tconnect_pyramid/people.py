@@ -24,6 +24,7 @@ from tconnect_pyramid.directory.jobs import JobView, list_jobs
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.directory.passwords import check_password, hash_password
 from tconnect_pyramid.directory.surroundings import line
+from tconnect_pyramid.directory.usernames import chosen_username
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import Account, Link, Server
 from tconnect_pyramid.texts import text as _
@@ -34,10 +35,6 @@ CONNECT = "connect"
 """The auth method of accounts whose password is at a server (protocol 9)."""
 NOLOGIN = "nologin"
 """The auth method of accounts by which nobody logs in."""
-
-# Names that the protocol gives to accounts itself (protocol 9): nobody may take one by hand.
-RESERVED_BEGINNINGS = ("deleted_", "tc_")
-GUEST = "guest"
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -134,7 +131,7 @@ def add_person(
     """
     wanted = {**fields, "admin": admin, "password": password}
     _refuse_not_kept(context, [name for name, value in wanted.items() if value])
-    values: dict[str, Any] = {"username": _username(username)}
+    values: dict[str, Any] = {"username": chosen_username(username)}
     given = {"email": "", "firstname": "", "lastname": "", **fields}
     values.update({name: _value(name, text) for name, text in given.items()})
     if password is not None:
@@ -468,34 +465,6 @@ def _refuse_password_elsewhere(auth: str, username: str) -> None:
 def _server_of(session: Session, key: int) -> str:
     name = servers_of(session, [key]).get(key)
     return _("its server") if name is None else _("the server ${server}", server=name)
-
-
-def _username(text: str) -> str:
-    limit = LENGTHS["username"]
-    if not 1 <= len(text) <= limit:
-        raise InvalidInput(
-            "username",
-            _("username: has ${length} characters; expected 1 to ${limit}.", length=len(text), limit=limit),
-        )
-    if not text.isprintable() or any(character.isspace() for character in text):
-        raise InvalidInput("username", _("username: has blanks or invisible characters; leave them out."))
-    if text != text.lower():
-        raise InvalidInput(
-            "username", _("username: write it in small letters: ${username}", username=text.lower())
-        )
-    if text == GUEST or text.startswith(RESERVED_BEGINNINGS):
-        one, other = RESERVED_BEGINNINGS
-        raise InvalidInput(
-            "username",
-            _(
-                "username: ${username} is reserved: ${guest}, and what begins with "
-                "${beginnings}, cannot be chosen.",
-                username=text,
-                guest=GUEST,
-                beginnings=_("${one} or ${other}", one=one, other=other),
-            ),
-        )
-    return text
 
 
 def _value(name: str, text: str) -> str | int:

@@ -100,6 +100,9 @@ OPERATIONS = [
     ("client.runs.reject_run", "client run reject", "runs.reject"),
     ("client.undo.undo_run", "client run undo", "runs.undo"),
     ("client.sync.pause.resume", "client sync", "runs.resume"),
+    ("client.links.sync_person", "client person sync", "people.sync"),
+    ("client.links.unlink_person", "client person unlink", "people.unlink"),
+    ("client.links.relink_person", "client person relink", "people.relink"),
 ]
 BY_WAY_OF = {
     "context.Context.change_options": "context.Context.set_option",
@@ -119,7 +122,6 @@ READS = {
 }
 """Commands that change nothing."""
 WITHOUT_A_PAGE = {
-    "client person sync": "a page would wait for the server; the users sync brings the person too",
     "db upgrade": "pages need the tables",
     "demo seed": "for development only",
     "outbox retry": "the page of tasks sends what waits",

@@ -1,12 +1,13 @@
-"""`tconnect client`: this site as a client, its servers, and what is synchronised from them."""
+"""`tconnect client`: this site as a client, its servers, and what is synchronised from them.
+
+Runs and single people have modules of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import click
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.cli.base import ACTOR, assignments, command, csv_option
@@ -14,26 +15,21 @@ from tconnect_pyramid.cli.config import Site
 from tconnect_pyramid.cli.output import (
     DONE,
     FAILED,
-    HELD,
     Answer,
-    Csv,
     Row,
     Rows,
     described,
-    moment,
     working,
 )
+from tconnect_pyramid.cli.person import person
+from tconnect_pyramid.cli.run import STATUS, lines_of, run, run_csv, run_row, run_table
 from tconnect_pyramid.cli.user import account_rows
-from tconnect_pyramid.client import connecting, leaving, runs, servers, undo
+from tconnect_pyramid.client import connecting, leaving, servers
 from tconnect_pyramid.client import explain as explanations
-from tconnect_pyramid.client.signin import refresh_person
 from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.sync.engine import KINDS
-from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.client.syncing import EVERYTHING, HANDSHAKE, do_one, servers_to_ask
 from tconnect_pyramid.context import Context
-from tconnect_pyramid.errors import Conflict
-from tconnect_pyramid.models import Link
 
 ALL = "all"
 SERVER_COLUMNS = (
@@ -46,25 +42,6 @@ SERVER_COLUMNS = (
     ("Paused", "paused"),
     ("Comment", "comment"),
 )
-RUN_COLUMNS = (
-    ("Run", "run"),
-    ("Kind", "kind"),
-    ("Server", "server"),
-    ("State", "state"),
-    ("Counts", "counted"),
-    ("Seconds", "seconds"),
-)
-LINE_COLUMNS = (
-    ("What", "action"),
-    ("Id there", "remote_id"),
-    ("Account", "account"),
-    ("Who", "subject"),
-    ("Detail", "detail"),
-)
-NO_LINES = "It is about nobody and nothing."
-CSV_COLUMNS = ("kind", "server", *(key for _, key in LINE_COLUMNS))
-STATUS = {"failed": FAILED, "partial": FAILED, "held": HELD}
-"""The exit status of a run by its state; the others are done."""
 
 
 @click.group()
@@ -77,14 +54,8 @@ def server() -> None:
     """Look after the servers of this client. SERVER is an id or an idnumber."""
 
 
-@client.group()
-def run() -> None:
-    """Look back at syncs, and decide about one that is held."""
-
-
-@client.group()
-def person() -> None:
-    """Look after one person of a server."""
+client.add_command(run)
+client.add_command(person)
 
 
 @command(client, "enable")
@@ -264,9 +235,9 @@ def sync(
                 reports.append(report)
     return Answer(
         lambda: [
-            {**_run_row(report), **({"lines": [*_lines(report)]} if dry_run else {})} for report in reports
+            {**run_row(report), **({"lines": [*lines_of(report)]} if dry_run else {})} for report in reports
         ],
-        _csv(context, reports) if as_csv else _table(context, reports, lines=dry_run),
+        run_csv(context, reports) if as_csv else run_table(context, reports, lines=dry_run),
         max(STATUS.get(report.state, DONE) for report in reports),
     )
 
@@ -289,116 +260,6 @@ def explain(site: Site, who: str, server: str | None, reconcile: bool) -> Answer
         "\n\n".join("\n".join(each.sentences) for each in explained),
         FAILED if any(each.state == "failed" for each in explained) else DONE,
     )
-
-
-@command(run, "list")
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first."
-)
-def list_runs(site: Site, limit: int) -> Answer:
-    """The last syncs, newest first."""
-    context = site.migrated()
-    with context.reading() as session:
-        reports = runs.list_runs(session, limit=limit)
-        paused = pause.list_paused(session)
-    return Answer(
-        [_run_row(report) for report in reports],
-        [
-            *_table(context, reports, started=True),
-            *(
-                f"{each.kind} from {each.server}: paused since run {each.run} was undone; `{each.remedy}` lets it go on."
-                for each in paused
-            ),
-        ],
-    )
-
-
-@command(run, "show")
-@click.argument("run", type=int)
-@csv_option
-def show_run(site: Site, run: int, as_csv: bool) -> Answer:
-    """One sync with what it did, or wanted to do, to whom."""
-    context = site.migrated()
-    report = runs.show_run(context, run)
-    summary = _run_row(report)
-    return Answer(
-        lambda: {**summary, "lines": [*_lines(report)]},
-        _csv(context, [report])
-        if as_csv
-        else [
-            described({**summary, "counts": _counted(report)}),
-            Rows(LINE_COLUMNS, _lines(report), NO_LINES),
-        ],
-    )
-
-
-@command(run, "approve")
-@click.argument("run", type=int)
-def approve(site: Site, run: int) -> Answer:
-    """Allow what a held sync would remove, and start it anew; what is wanted beyond that is held again.
-
-    What is not wanted any more is listed with the reason. Where the new sync fails, or another one is under way, the
-    approval stands for 24 hours, and the next sync uses it.
-    """
-    context = site.migrated()
-    with working(f"Run {run} anew"):
-        report = runs.approve_run(context, run, actor=ACTOR)
-    unwanted = [_line(line) for line in runs.unwanted_of(report)]
-    told = Rows(LINE_COLUMNS, unwanted, "", title="Approved, and not wanted any more:")
-    return Answer(
-        {**_run_row(report), "unwanted": unwanted},
-        [*_table(context, [report]), *([told] if unwanted else [])],
-        STATUS.get(report.state, DONE),
-    )
-
-
-@command(run, "reject")
-@click.argument("run", type=int)
-def reject(site: Site, run: int) -> Answer:
-    """Decide that a held sync is not to be done, also if it was approved before."""
-    context = site.migrated()
-    runs.reject_run(context, run, actor=ACTOR)
-    row = _run_row(runs.show_run(context, run))
-    return Answer(row, f"Run {run} is rejected; nothing was changed.")
-
-
-@command(run, "undo")
-@click.argument("run", type=int)
-@click.option("--dry-run", is_flag=True, help="Only say what would become of whom.")
-def undo_run(site: Site, run: int, dry_run: bool) -> Answer:
-    """Take back what a sync of people did, where nobody has changed it since, and pause that sync.
-
-    `client sync users --server SERVER --resume` lets it go on. Status 1 when something was changed since, and left.
-    """
-    context = site.migrated()
-    with working(f"Undoing run {run}"):
-        report = undo.undo_run(context, run, actor=ACTOR, dry_run=dry_run)
-    return Answer(
-        lambda: {**_run_row(report), "lines": [*_lines(report)]},
-        _table(context, [report], lines=True),
-        FAILED if report.counts["skipped"] else DONE,
-    )
-
-
-@command(person, "sync")
-@click.argument("who")
-def sync_person(site: Site, who: str) -> Answer:
-    """Fetch one person from their server and bring their account up to date."""
-    context = site.migrated()
-    with context.reading() as session:
-        found = context.accounts.find(session, who)
-        link = session.execute(
-            select(Link.server_id, Link.person_id).where(Link.account_key == found.key)
-        ).first()
-    if link is None:
-        raise Conflict(f"{found.username} came from no server.")
-    with working(f"Asking for {found.fullname}"):
-        refreshed = refresh_person(context, link.server_id, link.person_id)
-    if refreshed is None:
-        raise Conflict(f"The server has nobody to send for {found.username}; the account stays as it is.")
-    with context.reading() as session:
-        (row,) = account_rows(session, [refreshed])
-    return Answer(row, described(row))
 
 
 def _explained(context: Context, each: explanations.Explanation) -> dict[str, object]:
@@ -443,92 +304,3 @@ def _left(left: leaving.Left) -> str:
         if effect.spared:
             lines.append(f"Kept as administrators or protected accounts: {', '.join(effect.spared)}.")
     return "\n".join(line for line in lines if line)
-
-
-def _run_row(report: RunReport) -> dict[str, object]:
-    return {
-        "kind": report.kind,
-        "server": report.server,
-        "run": report.run,
-        "state": report.state,
-        "counts": report.counts,
-        "seconds": report.seconds,
-        "message": report.message,
-        "origin": report.origin,
-        "started": report.started or None,
-        "approved_by": report.approved_by,
-        "approved": report.approved,
-    }
-
-
-def _lines(report: RunReport) -> Iterator[dict[str, object]]:
-    yield from map(_line, report.lines)
-
-
-def _line(line: LineView) -> dict[str, object]:
-    return {key: getattr(line, key) for _, key in LINE_COLUMNS}
-
-
-def _counted(report: RunReport) -> str:
-    return ", ".join(f"{number} {name}" for name, number in report.counts.items() if number)
-
-
-def _decision(row: Mapping[str, object]) -> str:
-    # A dry run leaves nothing to decide about.
-    if row["state"] != "held" or row["run"] is None:
-        return ""
-    return f" `tconnect client run show {row['run']}` shows whom it is about, `run approve` and `run reject` decide."
-
-
-def _summaries(context: Context, reports: Sequence[RunReport]) -> list[dict[str, object]]:
-    """A row for each run, with the server's name."""
-    with context.reading() as session:
-        names = {view.idnumber: view.name for view in servers.list_servers(session)}
-    return [
-        {
-            **_run_row(report),
-            "server": names.get(report.server, report.server),
-            "state": "held, approved" if report.state == "held" and report.approved else report.state,
-            "counted": _counted(report),
-            "when": moment(report.started),
-        }
-        for report in reports
-    ]
-
-
-def _csv(context: Context, reports: Sequence[RunReport]) -> Csv:
-    rows = _summaries(context, reports)
-    return Csv(
-        CSV_COLUMNS,
-        (
-            {"kind": row["kind"], "server": row["server"], **line}
-            for row, report in zip(rows, reports, strict=True)
-            for line in _lines(report)
-        ),
-        "\n".join(f"{_said(row)} {row['counted']}".strip() for row in rows),
-    )
-
-
-def _table(
-    context: Context, reports: Sequence[RunReport], *, started: bool = False, lines: bool = False
-) -> list[Rows]:
-    rows = _summaries(context, reports)
-    columns = (("Started (UTC)", "when"), *RUN_COLUMNS) if started else RUN_COLUMNS
-    tables = [Rows(columns, rows, "Nothing was synchronised yet.")]
-    if lines:
-        tables += [
-            Rows(LINE_COLUMNS, _lines(report), "", title=f"{row['kind']} from {row['server']}:")
-            for row, report in zip(rows, reports, strict=True)
-        ]
-    # Behind the tables, as a narrow column would break a sentence into pieces.
-    said = [
-        _said(row)
-        for row in rows
-        # Of what went well too, such as that a setting is off; but not which version was agreed on.
-        if not started and row["message"] and (row["kind"] != HANDSHAKE or row["state"] != "done")
-    ]
-    return [*tables[:-1], replace(tables[-1], after="\n".join(said))]
-
-
-def _said(row: Mapping[str, object]) -> str:
-    return f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}{_decision(row)}"

@@ -373,7 +373,7 @@ def _said_of_plan(told: Explanation) -> Iterator[str]:
     if told.state == FAILED or told.person is None:
         return
     for line in told.planned:
-        yield _deed(line)
+        yield deed(line)
     if not told.planned:
         yield _("A run now would change nothing about this person.")
     if told.message:
@@ -384,7 +384,8 @@ def _said_of_plan(told: Explanation) -> Iterator[str]:
         )
 
 
-def _deed(line: LineView) -> str:
+def deed(line: LineView) -> str:
+    """What a run now would do to the person, said to an administrator."""
     detail = line.detail
     match line.action:
         case Action.CREATED:

@@ -1,11 +1,11 @@
-"""Members of collections who were not known here when the collection was synchronised."""
+"""Members of collections who are not known here: not yet when the collection was synchronised, or not any more."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -16,10 +16,7 @@ def join_awaited(
     session: Session, context: Context, server_id: int, key_by_person: Mapping[int, int]
 ) -> None:
     """Add people who just got an account to the collections that have been waiting for them."""
-    social = context.settings.client_type == "social"
-    table, owner = (
-        (GroupMember, GroupMember.group_id) if social else (AudienceMember, AudienceMember.audience_id)
-    )
+    table, owner = _kept_in(context)
     for people in in_batches(key_by_person):
         found = session.execute(
             select(AwaitedMember.person_id, Collection.id, Collection.local_id)
@@ -47,3 +44,32 @@ def join_awaited(
                 AwaitedMember.collection_id.in_({collection for _, collection, _ in found}),
             )
         )
+
+
+def leave(session: Session, context: Context, server_id: int, key: int, *, awaiting: int | None) -> None:
+    """Let an account that is no person's any more leave the collections of a server.
+
+    They await the person with the id `awaiting`; None: who was meant is not known there any more.
+    """
+    table, owner = _kept_in(context)
+    left = session.execute(
+        select(Collection.id, Collection.local_id)
+        .join(table, owner == Collection.local_id)
+        .where(table.account_key == key, Collection.server_id == server_id)
+    ).all()
+    session.execute(delete(table).where(table.account_key == key, owner.in_({it.local_id for it in left})))
+    if awaiting is None:
+        return
+    known = session.scalars(select(AwaitedMember.collection_id).where(AwaitedMember.person_id == awaiting))
+    rows = [{"person_id": awaiting, "collection_id": id_} for id_ in {it.id for it in left} - set(known)]
+    if rows:
+        session.execute(insert(AwaitedMember), rows)
+
+
+def _kept_in(
+    context: Context,
+) -> tuple[type[AudienceMember | GroupMember], InstrumentedAttribute[int]]:
+    """The table of members of what collections are here, and its column of what they belong to."""
+    if context.settings.client_type == "social":
+        return GroupMember, GroupMember.group_id
+    return AudienceMember, AudienceMember.audience_id

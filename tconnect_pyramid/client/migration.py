@@ -37,6 +37,8 @@ WORDS = {
     "uniqueid": _("user name"),
 }
 """The values of `client.account_mapping`, as a person reads them."""
+CHOSEN = "chosen"
+"""In the place of a field: an administrator has said which account it is."""
 MOST_NAMED = 5
 
 
@@ -66,8 +68,10 @@ class Match:
     @property
     def reason(self) -> Text:
         """For an administrator: what was found, and what to do about it."""
-        word = WORDS[self.field]
         names = _listed(f"{visible(account.username)} (id {account.key})" for account in self.accounts)
+        if self.field == CHOSEN:
+            return _("took over the local account ${names}, as an administrator said", names=names)
+        word = WORDS[self.field]
         match self.outcome:
             case Outcome.FOUND:
                 return _(

@@ -25,10 +25,12 @@ from tconnect_pyramid.client.linked import (
 from tconnect_pyramid.client.migration import Outcome
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import pictures
-from tconnect_pyramid.errors import BadRecord, Conflict
+from tconnect_pyramid.errors import BadRecord, BadReply, Conflict
 from tconnect_pyramid.models import Link
-from tconnect_pyramid.peers import ServerPeer
+from tconnect_pyramid.peers import PERSON_WAITS, ServerPeer, ask_server
+from tconnect_pyramid.protocol import replies, services
 from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.protocol.values import canonical_int
 from tconnect_pyramid.texts import text as _
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,31 @@ class NewPicture:
 
     number: int
     files: Mapping[str, bytes]
+
+
+def fetch_person(context: Context, peer: ServerPeer, person_id: int) -> dict[str, object] | None:
+    """The record of one person as a server sends it, unread; None when it has nobody to send (protocol 5).
+
+    Raises PeerError, BadReply when the answer says neither, BadRecord when it is about somebody else.
+    """
+    data = ask_server(context, peer, services.GET_USER, timeout=PERSON_WAITS, userid=str(person_id))
+    raw = replies.read_person(data)
+    if replies.says_nobody(data):
+        return None
+    if not isinstance(raw, dict):
+        raise BadReply(_("${peer} sent no person where one was asked for", peer=peer.name))
+    sent = canonical_int(raw.get("id"))
+    if sent != person_id:
+        raise BadRecord(
+            sent,
+            _(
+                "${peer} sent the person ${sent} instead of ${asked}",
+                peer=peer.name,
+                sent=str(sent),
+                asked=str(person_id),
+            ),
+        )
+    return raw
 
 
 def new_picture(context: Context, peer: ServerPeer, record: UserRecord) -> NewPicture | None:

@@ -23,7 +23,7 @@ from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.errors import BadRecord, Conflict, NotFound, PeerError, SignInFailed
 from tconnect_pyramid.models import Link, Server, ServerSession, SignInRequest
 from tconnect_pyramid.peers import PERSON_WAITS, ServerPeer, ask_server, server_peer
-from tconnect_pyramid.protocol import paths, replies, services
+from tconnect_pyramid.protocol import paths, services
 from tconnect_pyramid.protocol.users import UserRecord, read_user
 from tconnect_pyramid.protocol.values import is_token
 from tconnect_pyramid.secretbox import digest, new_token, same
@@ -126,7 +126,7 @@ def finish(context: Context, query: Mapping[str, str], browser_id: str | None, *
 def refresh_person(context: Context, server_id: int, person_id: int) -> AccountView | None:
     """Bring the account of one person up to date (protocol 7.8); None when the server has nobody to send.
 
-    Raises PeerError, NotFound for an unknown server or person, BadRecord, and Conflict when the account is
+    Raises PeerError, BadReply, NotFound for an unknown server or person, BadRecord, and Conflict when the account is
     gone and local ones that match may not be taken over.
     """
     with context.reading() as session:
@@ -142,21 +142,10 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
                 )
             )
         peer = server_peer(context.box, server)
-    data = ask_server(context, peer, services.GET_USER, timeout=PERSON_WAITS, userid=str(person_id))
-    raw = replies.read_person(data)
+    raw = people.fetch_person(context, peer, person_id)
     if raw is None:
         return None
     record = read_user(raw)
-    if record.id != person_id:
-        raise BadRecord(
-            record.id,
-            _(
-                "${peer} sent the person ${sent} instead of ${asked}",
-                peer=peer.name,
-                sent=str(record.id),
-                asked=str(person_id),
-            ),
-        )
     if record.deleted:
         return None
     picture = people.new_picture(context, peer, record)

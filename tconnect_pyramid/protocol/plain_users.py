@@ -109,10 +109,11 @@ def parse_users(text: bytes) -> list[object]:
     try:
         return _plain(text)
     except msgspec.ValidationError:
-        return [*map(_as_plain, _any(text))]
+        return [*map(as_plain, _any(text))]
 
 
-def _as_plain(raw: object) -> object:
+def as_plain(raw: object) -> object:
+    """A record as JSON made it, as `parse_users` gives it."""
     try:
         return msgspec.convert(raw, PlainUser)
     except msgspec.ValidationError:

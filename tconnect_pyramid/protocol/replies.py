@@ -49,6 +49,11 @@ def read_person(data: object) -> object:
     return data.get("user") if isinstance(data, dict) else None
 
 
+def says_nobody(data: object) -> bool:
+    """Of `get_user`: whether the server has nobody to send; data of another shape does not say so."""
+    return isinstance(data, dict) and data.get("user", data) is None
+
+
 def write_activity(active: bool) -> dict[str, bool]:
     """Of `is_sso_user_active`."""
     return {"active": active}

@@ -123,7 +123,7 @@ def test_there_is_every_command_of_the_design():
         server client add, server client edit, server client remove, client enable, client disable,
         client status, client connect, client server list, client server edit, client server leave,
         client sync, client explain, client run list, client run show, client run approve, client run reject, client run undo,
-        client person sync, session list, session end, schedule, outbox list, outbox retry, audit list
+        client person sync, client person unlink, client person relink, session list, session end, schedule, outbox list, outbox retry, audit list
     """
     assert {" ".join(words) for words in leaves(main)} == set(re.split(r",\s+", expected.strip()))
 
@@ -1249,7 +1249,9 @@ def test_one_person_is_fetched(pair):
     assert client.json("client", "person", "sync", "local", status=1)["error"]
     assert "The server" in client.json("user", "edit", "bo@example.org", "firstname=X", status=1)["error"]
     server("user", "delete", "bo")
-    assert client.json("client", "person", "sync", "bo@example.org", status=1)["error"]
+    gone = client.json("client", "person", "sync", "bo@example.org")
+    assert (gone["deleted"], gone["state"], gone["counts"]["deleted"]) == (True, "done", 1)
+    assert client.json("client", "run", "show", gone["run"])["lines"] == gone["lines"]
 
 
 def test_a_client_is_changed_and_removed(pair):

@@ -186,10 +186,15 @@ class ListingServer:
             "get_positions": self._hierarchy("positions"),
             "get_organisations": self._hierarchy("organisations"),
             "get_users": {"users": self.people},
+            "get_user": {"user": self._person(dict(form).get("userid"))},
             "get_user_collections": {"cohort": self.cohorts, "course": self.courses},
         }[dict(form)["service"]]
         body = json.dumps({"status": "success", "data": data}).encode() if self.body is None else self.body
         return io.BytesIO(body)
+
+    def _person(self, id_: str | None) -> dict | None:
+        found = [each for each in self.people if isinstance(each, dict) and each.get("id") == id_]
+        return {"picture": "0", "pictures": [], **found[0]} if id_ and found else None
 
     def _hierarchy(self, kind: str) -> dict:
         return {"frameworks": self.frameworks[kind], kind: self.items[kind]}

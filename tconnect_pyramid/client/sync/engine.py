@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ from tconnect_pyramid.client.sync.plan_users import plan_users
 from tconnect_pyramid.client.sync.read import read_sets, read_trees
 from tconnect_pyramid.client.sync.receive import Reply, receive
 from tconnect_pyramid.client.sync.report import RunReport
+from tconnect_pyramid.client.sync.single import OnePerson
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.directory.nouns import MANY
@@ -53,31 +54,39 @@ FINAL = _(
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    service: str
-    read: Callable[[Reply], Any]
+    receive: Callable[[Context, ServerPeer], AbstractContextManager[Any]]
+    read: Callable[[Any], Any]
     plan: Callable[..., Any]
     apply: Callable[[Session, Context, ServerPeer, Any, int], history.Applied]
     # Passes over what a digest says is in order, unless it is to reconcile.
     has_digests: bool = False
+    # Is about all that the server has: the guard looks at it, and it takes the place of a held run.
+    is_whole: bool = True
 
 
 _STEPS = {
     POSITIONS: _Steps(
-        services.GET_POSITIONS,
+        partial(receive, service=services.GET_POSITIONS),
         lambda reply: read_trees(POSITIONS, reply.data()),
         partial(plan_hierarchy, kind=POSITIONS),
         apply_hierarchy,
     ),
     ORGANISATIONS: _Steps(
-        services.GET_ORGANISATIONS,
+        partial(receive, service=services.GET_ORGANISATIONS),
         lambda reply: read_trees(ORGANISATIONS, reply.data()),
         partial(plan_hierarchy, kind=ORGANISATIONS),
         apply_hierarchy,
     ),
     # People are read while they are planned: there may be more than fit into memory.
-    USERS: _Steps(services.GET_USERS, lambda reply: reply, plan_users, apply_users, has_digests=True),
+    USERS: _Steps(
+        partial(receive, service=services.GET_USERS),
+        lambda reply: reply,
+        plan_users,
+        apply_users,
+        has_digests=True,
+    ),
     COLLECTIONS: _Steps(
-        services.GET_USER_COLLECTIONS,
+        partial(receive, service=services.GET_USER_COLLECTIONS),
         lambda reply: read_sets(reply.data()),
         plan_collections,
         apply_collections,
@@ -121,21 +130,47 @@ def run_sync(
             _("There is no sync of ${kind}; there are ${kinds}.", kind=repr(kind), kinds=", ".join(KINDS)),
         )
     with context.reading() as session:
-        row = session.get(Server, server_id)
-        if row is None:
-            raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
+        row = _server(session, server_id)
         idnumber = row.idnumber
         reason = why_not(session, context, kind, row)
-    sync = _Sync(context, kind, server_id, idnumber, origin, time.monotonic(), reconcile=reconcile)
+    sync = _Sync(context, kind, _STEPS[kind], server_id, idnumber, origin, reconcile=reconcile)
     if reason:
         return sync.not_asked(reason, dry_run=dry_run)
     if dry_run:
         return sync.dry_run(look)
-    holder = f"{kind}, by {origin}, process {os.getpid()}"
-    with lease.held(context, f"server:{server_id}", holder) as grip:
+    with lease.held(context, f"server:{server_id}", f"{kind}, {_by(origin)}") as grip:
         with context.reading() as session:
             paused = paused_by(session, kind, server_id)
         return sync.paused(paused) if paused else sync.run(grip)
+
+
+def run_person(
+    context: Context, server_id: int, who: OnePerson, *, origin: str = "command", dry_run: bool = False
+) -> RunReport:
+    """Bring the account of one person in step, as a run of people would; told as `run_sync` tells it.
+
+    No guard is asked, and a pause since a run was undone does not hold it: an administrator has named the person.
+    Raises NotFound for an unknown server, and SyncBusy.
+    """
+    with context.reading() as session:
+        idnumber = _server(session, server_id).idnumber
+    steps = _Steps(who.receive, lambda answer: answer, who.plan, who.apply, is_whole=False)
+    sync = _Sync(context, USERS, steps, server_id, idnumber, origin, reconcile=True)
+    if dry_run:
+        return sync.dry_run(None)
+    with lease.held(context, f"server:{server_id}", f"one person, {_by(origin)}") as grip:
+        return sync.run(grip)
+
+
+def _server(session: Session, server_id: int) -> Server:
+    row = session.get(Server, server_id)
+    if row is None:
+        raise NotFound(_("There is no server with the id ${id}.", id=str(server_id)))
+    return row
+
+
+def _by(origin: str) -> str:
+    return f"by {origin}, process {os.getpid()}"
 
 
 def why_not(session: Session, context: Context, kind: str, server: Server) -> str:
@@ -162,21 +197,21 @@ class _Sync:
         self,
         context: Context,
         kind: str,
+        steps: _Steps,
         server_id: int,
         idnumber: str,
         origin: str,
-        began: float,
         *,
         reconcile: bool,
     ) -> None:
         self.context = context
         self.kind = kind
-        self.steps = _STEPS[kind]
+        self.steps = steps
         self.server_id = server_id
         self.idnumber = idnumber
         self.origin = origin
         self.more = {"reconcile": reconcile} if self.steps.has_digests else {}
-        self.began = began
+        self.began = time.monotonic()
         self.started = context.clock()
 
     def not_asked(self, reason: str, *, dry_run: bool) -> RunReport:
@@ -192,7 +227,7 @@ class _Sync:
         """Everything but writing."""
         try:
             peer = self._peer()
-            with receive(self.context, peer, self.steps.service) as reply:
+            with self.steps.receive(self.context, peer) as reply:
                 if look is not None:
                     look(reply)
                 plan, objection = self._plan(peer, self.steps.read(reply))
@@ -229,7 +264,7 @@ class _Sync:
 
     def _run(self, grip: lease.Grip, run_id: int) -> RunReport:
         peer = self._peer()
-        with receive(self.context, peer, self.steps.service) as reply:
+        with self.steps.receive(self.context, peer) as reply:
             lease.beat(self.context, grip)
             incoming = self.steps.read(reply)
             lease.beat(self.context, grip)
@@ -265,13 +300,14 @@ class _Sync:
                 message=message,
                 counts=report.counts,
             )
-            history.replace_held(
-                session,
-                run_id,
-                kind=self.kind,
-                server_id=self.server_id,
-                approved_since=self.context.clock() - guard.APPROVAL_SECONDS,
-            )
+            if self.steps.is_whole:
+                history.replace_held(
+                    session,
+                    run_id,
+                    kind=self.kind,
+                    server_id=self.server_id,
+                    approved_since=self.context.clock() - guard.APPROVAL_SECONDS,
+                )
         return report, applied.notices
 
     def _peer(self) -> ServerPeer:
@@ -292,8 +328,10 @@ class _Sync:
     def _plan(self, peer: ServerPeer, incoming: object) -> tuple[Plan, str]:
         with self.context.reading() as session, unsearched():
             plan = self.steps.plan(session, self.context, peer, incoming, **self.more)
-            objection = guard.objection(session, self.context, self.server_id, plan)
-            approvals.tell_unwanted(session, self.context, self.server_id, plan)
+            objection = ""
+            if self.steps.is_whole:
+                objection = guard.objection(session, self.context, self.server_id, plan)
+                approvals.tell_unwanted(session, self.context, self.server_id, plan)
         if self.kind == USERS and plan.changes.counts[Action.DELETED] and not self._can_restore():
             plan.note = _both(plan.note, FINAL)
             objection = _both(objection, FINAL) if objection else ""

@@ -21,12 +21,13 @@ from tconnect_pyramid.client.linked import (
     why_left_alone,
 )
 from tconnect_pyramid.client.migration import Match, Outcome
+from tconnect_pyramid.client.people import NewPicture
 from tconnect_pyramid.client.sync.digest import Digests
 from tconnect_pyramid.client.sync.index import LinkIndex
 from tconnect_pyramid.client.sync.plan import USERS, Action, Change, LinkState, PersonExtras, Plan, visible
 from tconnect_pyramid.client.sync.plan_extras import Extras
 from tconnect_pyramid.client.sync.read import TWICE, is_guest, read_people
-from tconnect_pyramid.client.sync.receive import Reply
+from tconnect_pyramid.client.sync.receive import People
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.errors import BadRecord
@@ -49,11 +50,12 @@ class UsersPlan(Plan):
     """Changes to accounts, and the silent ones to links, by the ids of people.
 
     `stale_links` point to accounts whose row is gone. `links` is what links that are there, or of accounts that
-    are taken over, must say from now on.
+    are taken over, must say from now on. `picture` is that of the only person of a run, where it is new.
     """
 
     stale_links: list[int] = field(default_factory=list)
     links: dict[int, LinkState] = field(default_factory=dict)
+    picture: NewPicture | None = None
 
 
 class Listed(NamedTuple):
@@ -64,14 +66,22 @@ class Listed(NamedTuple):
 
 
 def plan_users(
-    session: Session, context: Context, peer: ServerPeer, reply: Reply, *, reconcile: bool
+    session: Session,
+    context: Context,
+    peer: ServerPeer,
+    reply: People,
+    *,
+    reconcile: bool,
+    only: int | None = None,
+    chosen: Match | None = None,
 ) -> UsersPlan:
     """What the list asks for; a fixed number of statements for each batch of people who have changed. Writes nothing.
 
     Who is as they were when their account was last put in order costs a digest and a look-up, and is taken to
-    be in order; with `reconcile` every account is compared itself. Raises as `Reply.users` does.
+    be in order; with `reconcile` every account is compared itself. `only`: the person whom all is about, so that nobody
+    else is missing; `chosen`: whom an administrator gives an account here, and which. Raises as `Reply.users` does.
     """
-    planner = _Planner(session, context, peer, reply, reconcile=reconcile)
+    planner = _Planner(session, context, peer, reply, reconcile=reconcile, only=only, chosen=chosen)
     planner.decide_listed()
     planner.decide_missing()
     planner.give_idnumbers()
@@ -80,7 +90,15 @@ def plan_users(
 
 class _Planner:
     def __init__(
-        self, session: Session, context: Context, peer: ServerPeer, reply: Reply, *, reconcile: bool
+        self,
+        session: Session,
+        context: Context,
+        peer: ServerPeer,
+        reply: People,
+        *,
+        reconcile: bool,
+        only: int | None,
+        chosen: Match | None,
     ) -> None:
         self.options = context.options(session)
         self.session = session
@@ -96,7 +114,8 @@ class _Planner:
         )
         self.peer = peer
         self.now = context.clock()
-        self.index = LinkIndex(session, context.accounts, peer.id)
+        self.index = LinkIndex(session, context.accounts, peer.id, only=only)
+        self.chosen = {} if chosen is None else {chosen.person_id: chosen}
         self.digests = Digests(session, context, self.options, peer)
         self.extras = Extras(session, self.options, peer.id, self.now)
         self.plan = UsersPlan(kind=USERS)
@@ -195,11 +214,11 @@ class _Planner:
         self.looked_at += len(known)
         # Who is deleted there and was never here.
         self.plan.unchanged += len(others) - len(newcomers)
-        if self.options.client_migrate_accounts:
+        if self.options.client_migrate_accounts and not self.chosen:
             # What they match can also be what somebody matches who is listed later.
             self.waiting.update((each.record.id, each.digest) for each in newcomers)
         else:
-            self._decide_newcomers(newcomers, {})
+            self._decide_newcomers(newcomers, self.chosen)
 
     def _decide_waiting(self) -> None:
         """Decide about the newcomers who may take over a local account, now that everybody was seen."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tconnect_pyramid.client.accounts import GUEST
 from tconnect_pyramid.client.sync.plan import FRAMEWORK_KINDS, ITEM_KINDS, POSITIONS
-from tconnect_pyramid.client.sync.receive import Reply
+from tconnect_pyramid.client.sync.receive import People
 from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.protocol.collections import CollectionRecord, read_collection, read_collections
 from tconnect_pyramid.protocol.hierarchies import (
@@ -83,7 +83,7 @@ def is_guest(record: UserRecord) -> bool:
     return str(record.values["username"]).lower() == GUEST
 
 
-def read_people(reply: Reply) -> Iterator[list[UserRecord]]:
+def read_people(reply: People) -> Iterator[list[UserRecord]]:
     """The usable records of a reply of `get_users`, a part at a time, one of each person; raises as `Reply.users`."""
     seen: set[int] = set()
     for raws in reply.users():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import BadReply, PeerError
@@ -17,6 +17,13 @@ from tconnect_pyramid.texts import text as _
 
 LARGEST_WHOLE = 2**28
 """Bytes of the largest reply that is read as a whole, which takes some times as much memory."""
+
+
+class People(Protocol):
+    """Where records of people come from; may be gone through several times."""
+
+    def users(self) -> Iterator[list[object]]:
+        """The raw records, a part of them at a time."""
 
 
 class Reply:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pyramid.config import Configurator
 
-from tconnect_pyramid.site.directory import audiences, courses, fields, hierarchies, jobs, people
+from tconnect_pyramid.site.directory import audiences, courses, fields, hierarchies, jobs, links, people
 
 
 def includeme(config: Configurator) -> None:
     """Add the pages below *Site administration*.
 
     - `people`: accounts, with their passwords, rights and sign-ins;
+    - `links`: whose accounts they are at a server;
     - `audiences`: audiences, and the groups of a social site, with their members;
     - `courses`: courses, with who is enrolled;
     - `fields`: custom profile fields;
@@ -21,6 +22,7 @@ def includeme(config: Configurator) -> None:
     - `jobs`: job assignments.
     """
     config.include(people)
+    config.include(links)
     config.include(audiences)
     config.include(courses)
     config.include(fields)

@@ -13,6 +13,7 @@ from wtforms import BooleanField, HiddenField, PasswordField, StringField
 from wtforms.validators import DataRequired
 
 from tconnect_pyramid import people, sessions
+from tconnect_pyramid.client import links
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.directory.accounts import AccountView, Only
 from tconnect_pyramid.directory.audiences import audiences_of
@@ -176,7 +177,7 @@ def card(request: Request) -> Response:
     """One account: what this site keeps of it, and what can be done."""
     context = request.tconnect
     words = request.tconnect_words
-    person = _person(request)
+    person = person_of(request)
     with context.reading() as session:
         values: dict[str, object] = {"fields": [], "jobs": [], "picture": None, "kept_by": None}
         if not person.deleted:
@@ -194,6 +195,8 @@ def card(request: Request) -> Response:
             audiences=audiences_of(session, person.key),
             courses=courses_of(session, person.key),
             sign_ins=sessions.open_ones(session, person.key),
+            tie=links.tie_of(session, person.key),
+            can_be_linked=links.can_be_linked(session, context, person),
         )
     return show(
         request,
@@ -216,7 +219,7 @@ def card(request: Request) -> Response:
 def act(request: Request) -> Response:
     """What is done at once, by a button of the card: suspend, unsuspend, change the way to log in, end a sign-in."""
     context = request.tconnect
-    person = _person(request)
+    person = person_of(request)
     key, who = person.key, actor(request)
     name = person.fullname
     rules: Mapping[str, tuple[Rule, Text]] = {
@@ -254,7 +257,7 @@ def act(request: Request) -> Response:
 def password(request: Request) -> Response:
     """Give somebody a new password."""
     context = request.tconnect
-    person = _person(request)
+    person = person_of(request)
     form = NewPasswordForm.of(request)
     attempt = Attempt(request, form)
     back = path(request, "people.card", id=person.key)
@@ -281,7 +284,7 @@ def password(request: Request) -> Response:
 def administrator(request: Request) -> Response:
     """Let somebody administer this site, or not any more."""
     context = request.tconnect
-    person = _person(request)
+    person = person_of(request)
     # What was asked, and not the other way round of what is: it may be sent twice, or by two at once.
     form = RightsForm.of(request, {"on": "false" if person.admin else "true"})
     if form.on.data not in {"true", "false"}:
@@ -310,7 +313,7 @@ def administrator(request: Request) -> Response:
 def delete(request: Request) -> Response:
     """Ask, and delete an account."""
     context = request.tconnect
-    person = _person(request)
+    person = person_of(request)
     with context.reading() as session:
         audiences = len(audiences_of(session, person.key))
         courses = len(courses_of(session, person.key))
@@ -367,10 +370,8 @@ def _do(request: Request, person: AccountView, rule: Rule, *, harms: bool) -> st
     context = request.tconnect
     attempt = Attempt(request)
     with attempt:
-        if harms and person.key == request.tconnect_admin.account.key:
-            raise Conflict(
-                _("This is your own account. Let another administrator do this, so that one is always left.")
-            )
+        if harms:
+            refuse_oneself(request, person)
         with context.unit() as session:
             notices = rule(session, person)
         deliver_now(context, list(notices or ()))
@@ -381,7 +382,16 @@ def _nothing(view: AccountView) -> None:
     del view
 
 
-def _person(request: Request) -> AccountView:
+def refuse_oneself(request: Request, person: AccountView) -> None:
+    """Raises Conflict for the administrator's own account."""
+    if person.key == request.tconnect_admin.account.key:
+        raise Conflict(
+            _("This is your own account. Let another administrator do this, so that one is always left.")
+        )
+
+
+def person_of(request: Request) -> AccountView:
+    """The account in the address of the page. Raises HTTPNotFound."""
     context = request.tconnect
     try:
         with context.reading() as session:

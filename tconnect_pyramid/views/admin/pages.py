@@ -167,7 +167,7 @@ def ask(
     current: str,
     *,
     title: Text,
-    consequences: Sequence[Text],
+    consequences: Sequence[str],
     button: Text,
     cancel: str,
     refused: str | None = None,
