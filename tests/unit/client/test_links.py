@@ -347,7 +347,7 @@ def test_whoever_got_the_id_does_not_come_into_the_audiences_of_the_one_who_had_
     unlink(site, site.key(3), username="old")
     site.sync()
     (staff,) = site.sets().values()
-    assert staff.members == [site.key(4)]
+    assert list(staff.members) == [site.key(4)]
     site.sync("collections")
     (staff,) = site.sets().values()
     assert sorted(staff.members) == sorted([site.key(3), site.key(4)])
