@@ -1,7 +1,8 @@
-"""A run of a sync in a process that kills itself at a moment: `python -m support.crashing URL KIND SERVER LISTS MOMENT`.
+"""A run of a sync in a process of its own: `python -m support.crashing URL KIND SERVER LISTS MOMENT HOW`.
 
 A moment is `received`, `planned`, `applied` or `committed`, when that has just happened, or `plan N` or `apply N`,
-after so many statements of that step.
+after so many statements of that step. `HOW` is `kill`, then it kills itself at that moment, or `wait`, then it says so
+and goes on when it is told to; at its end it says the run's state.
 """
 
 from __future__ import annotations
@@ -73,19 +74,34 @@ def moments(context, kind: str, reached):
 def serve(server: lists.ListingServer, said: dict) -> None:
     """Let a server say what a test wants of it."""
     server.people, server.cohorts, server.courses = said["people"], said["cohorts"], said["courses"]
+    server.frameworks, server.items = said["frameworks"], said["items"]
 
 
-def main(url: str, kind: str, server_id: str, said: str, moment: str) -> None:
-    """Run, and end by SIGKILL when the moment has come."""
+def main(url: str, kind: str, server_id: str, said: str, moment: str, how: str) -> None:
+    """Run, and end by SIGKILL or wait when the moment has come."""
     server = lists.ListingServer()
     serve(server, json.loads(Path(said).read_text(encoding="utf-8")))
 
+    # The lease is prolonged more than once.
+    awaited = [moment]
+
     def reached(name: str) -> None:
-        if name == moment:
+        if name not in awaited:
+            return
+        if how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        awaited.remove(name)
+        say(name)
+        sys.stdin.readline()
 
     with sites.context(url, transport=server) as context, moments(context, kind, reached):
-        engine.run_sync(context, kind, int(server_id))
+        say(engine.run_sync(context, kind, int(server_id)).state)
+
+
+def say(word: str) -> None:
+    """Tell whoever has started this."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

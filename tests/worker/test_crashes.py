@@ -7,24 +7,41 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from support import crashing, lists, sites
 from support.databases import Snapshot
-from support.lists import cohort, course, field, job, person, tombstone
+from support.lists import cohort, course, field, framework, item, job, person, tombstone
+from support.webapp import app_context, make_app
 
 from tconnect_pyramid.client.sync import lease
-from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.sync.engine import KINDS, run_sync
 from tconnect_pyramid.directory import profiles
 from tconnect_pyramid.errors import SyncBusy
 from tconnect_pyramid.models import Account, Run
+from tconnect_pyramid.tasks import record
+from tconnect_pyramid.tasks.glue import make_app as make_tasks
+from tconnect_pyramid.tasks.jobs import JOBS
 
 pytestmark = pytest.mark.slow
 
 TESTS = Path(crashing.__file__).parents[1]
 MANY = range(100, 160)
+TREES = ("positions", "organisations")
+
+
+def trees(*lists_of: Callable[[str], list]) -> dict[str, dict[str, list]]:
+    """Frameworks and items of positions and of organisations."""
+    return {
+        name: {kind: make(kind) for kind in TREES}
+        for name, make in zip(("frameworks", "items"), lists_of, strict=True)
+    }
+
+
 BEFORE = {
     "people": [
         *(person(number) for number in range(3, 8)),
@@ -33,6 +50,16 @@ BEFORE = {
     ],
     "cohorts": [cohort(1, 3, 4, 5, 9), cohort(2, *MANY), cohort(3, 6)],
     "courses": [course(1, 3)],
+    **trees(
+        lambda kind: [framework(id_, kind=kind) for id_ in (1, 2, 3)],
+        lambda kind: (
+            [
+                item(id_, *place, kind=kind)
+                for id_, place in {1: (1,), 2: (1, 1), 3: (1, 1), 4: (2,), 5: (3,)}.items()
+            ]
+            + [item(id_, 1, 1, kind=kind) for id_ in MANY]
+        ),
+    ),
 }
 # Everything that can become of somebody: 2 takes over a local account, 5 is missing, 9 and 10 are new.
 AFTER = {
@@ -49,6 +76,21 @@ AFTER = {
     ],
     "cohorts": [cohort(1, 3, 5, 8, 11), cohort(2, *MANY[10:], name="Another name"), cohort(4, 4, 7)],
     "courses": [course(1, 3, 4), course(2, 12)],
+    # 3, 5 and some are gone with a framework, 2 and 4 move, 6 and 7 are new in a new framework.
+    **trees(
+        lambda kind: [
+            framework(1, kind=kind, fullname="Another name", sortorder="3"),
+            framework(2, kind=kind, sortorder="1"),
+            framework(4, kind=kind),
+        ],
+        lambda kind: (
+            [
+                item(id_, *place, kind=kind)
+                for id_, place in {1: (1,), 2: (2,), 4: (2, 2), 6: (4,), 7: (4, 6)}.items()
+            ]
+            + [item(id_, 1, 1, kind=kind, fullname="New name") for id_ in MANY[10:]]
+        ),
+    ),
 }
 OPTIONS = (
     ("client.enabled", "true"),
@@ -82,25 +124,37 @@ def server_id(client, server):
         client.accounts.insert(session, [{"username": "here", "auth": "manual", "email": "here@example.com"}])
     connected = lists.connect(client)
     crashing.serve(server, BEFORE)
-    for kind in ("users", "collections"):
+    for kind in KINDS:
         assert run_sync(client, kind, connected).state == "done"
     crashing.serve(server, AFTER)
     return connected
 
 
-def kill_in(url: str, kind: str, server_id: int, folder: Path, moment: str) -> None:
-    """Run it in a process of its own until the moment has come, at which that is killed."""
+@contextmanager
+def another(*arguments: object, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that runs a sync; killed where it has not ended with the block."""
     said = folder / "lists.json"
     said.write_text(json.dumps(AFTER), encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-m", "support.crashing", url, kind, str(server_id), said, moment],
+    url, kind, server_id, *when = arguments
+    with subprocess.Popen(
+        [sys.executable, "-m", "support.crashing", url, kind, str(server_id), said, *when],
         env={**os.environ, "PYTHONPATH": str(TESTS)},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def kill_in(url: str, kind: str, server_id: int, folder: Path, moment: str) -> None:
+    """Run it in another process until the moment has come, at which that is killed."""
+    with another(url, kind, server_id, moment, "kill", folder=folder) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, errors
 
 
 def moments_of(client, kind: str, server_id: int) -> list[str]:
@@ -141,11 +195,14 @@ def same_by_any_run(name: str, value: object) -> object:
     return "deleted" if name == "username" and str(value).startswith("deleted_") else value
 
 
-@pytest.mark.parametrize("kind", ["users", "collections"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_was_not(client, server_id, url, kind, tmp_path):
     database = Snapshot(client.database.engine)
     before = dump(client)
     moments = chosen(moments_of(client, kind, server_id))
+    if kind == "organisations":
+        # What brings positions, and is killed at all of them above, brings these.
+        moments = moments[::3]
     after = dump(client)
     assert after != before
 
@@ -156,7 +213,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_was_not(client, ser
 
         is_done = moment == "committed"
         assert dump(client) == (after if is_done else before), moment
-        assert states(client)[2:] == ["done" if is_done else "running"], moment
+        assert states(client)[len(KINDS) :] == ["done" if is_done else "running"], moment
         with pytest.raises(SyncBusy):
             run_sync(client, kind, server_id)
 
@@ -166,7 +223,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_was_not(client, ser
         client.clock.tick(lease.LEASE_SECONDS)
         assert run_sync(client, kind, server_id).state == "done", moment
         assert dump(client) == after, moment
-        assert states(client)[2:] == ["done" if is_done else "failed", "done"], moment
+        assert states(client)[len(KINDS) :] == ["done" if is_done else "failed", "done"], moment
 
 
 def test_all_that_can_become_of_somebody_is_in_the_run_that_is_killed(client, server_id):
@@ -182,3 +239,65 @@ def test_all_that_can_become_of_somebody_is_in_the_run_that_is_killed(client, se
     assert run_sync(client, "users", server_id).counts["unchanged"] == len(AFTER["people"])
     with client.reading() as session:
         assert session.scalar(select(Account.auth).where(Account.username == "here")) == "connect"
+
+
+@pytest.mark.parametrize("kind", TREES)
+def test_all_that_can_become_of_an_item_is_in_the_run_that_is_killed(client, server_id, kind):
+    lines = [*run_sync(client, kind, server_id).lines]
+
+    assert {line.action for line in lines} == {"created", "updated", "moved", "deleted"}
+    assert {line.subject.split()[0] for line in lines} == {"framework", kind.removesuffix("s")}
+    assert {line.action for line in lines if line.subject.startswith("framework")} >= {"created", "deleted"}
+    assert not [*run_sync(client, kind, server_id).lines]
+
+
+# --- two workers ------------------------------------------------------------------------------------------
+
+
+def test_of_two_workers_one_runs_and_the_other_waits_until_it_has(
+    client, server, server_id, url, tmp_path, monkeypatch
+):
+    site = make_app(url, transport=server)
+    worker = make_tasks()
+    worker.config_from_object({"task_always_eager": True})
+    worker.registry = site.registry
+    users, attempts = JOBS["users"], []
+
+    def try_it(*args, **more):
+        # Eager retries follow at once: the minute between them is when the other ends.
+        if len(attempts) == 1:
+            other.stdin.write("go on\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "done\n"
+        attempts.append(users(*args, **more))
+        return attempts[-1]
+
+    monkeypatch.setattr(record, "JOBS", {**JOBS, "users": try_it})
+    with another(url, "users", server_id, "received", "wait", folder=tmp_path) as other:
+        assert other.stdout.readline() == "received\n"
+        result = worker.tasks["tconnect.users"].apply()
+
+    assert result.get() == "Head office: done"
+    assert [outcome.busy for outcome in attempts] == [(server_id,), ()]
+    with client.reading() as session:
+        first, second = session.scalars(select(Run).order_by(Run.id)).all()[len(KINDS) :]
+        assert (first.origin, second.origin) == ("command", "schedule")
+        assert first.counts["created"] == 2
+        assert lists.nonzero(second.counts) == {"unchanged": len(AFTER["people"])}
+    app_context(site).database.engine.dispose()
+
+
+def test_a_worker_that_slept_through_its_lease_writes_nothing(client, server_id, url, tmp_path):
+    with another(url, "users", server_id, "received", "wait", folder=tmp_path) as other:
+        assert other.stdout.readline() == "received\n"
+        with pytest.raises(SyncBusy):
+            run_sync(client, "users", server_id)
+        client.clock.tick(lease.LEASE_SECONDS)
+        assert run_sync(client, "users", server_id).state == "done"
+        after = dump(client)
+
+        said, _ = other.communicate("go on\n", timeout=120)
+
+    assert said == "failed\n"
+    assert dump(client) == after
+    assert states(client)[len(KINDS) :] == ["failed", "done"]
