@@ -108,6 +108,10 @@ class LeaseLost(TConnectError):
     """The run's lease was taken over; nothing of it may be written any more."""
 
 
+class PlanOutdated(TConnectError):
+    """Something that a plan was made by has changed before it was applied; it is to be made anew."""
+
+
 class TransactionOpen(TConnectError):
     """A peer was about to be called while a transaction of this site was open: a programming error."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, cast
@@ -18,8 +18,9 @@ from sqlalchemy import String, Table, and_, bindparam, delete, literal, select, 
 from sqlalchemy import cast as as_type
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.client.linked import left_alone
 from tconnect_pyramid.client.sync.plan import LONGEST_VALUE, JobChanges, told, visible
-from tconnect_pyramid.directory.accounts import forget_digests, in_batches
+from tconnect_pyramid.directory.accounts import Accounts, forget_digests, in_batches
 from tconnect_pyramid.directory.bulk import new_ids, put
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import Counterpart, Job, Organisation, Position
@@ -114,6 +115,17 @@ class Jobs:
             )
             known.update((remote_id, local_id) for remote_id, local_id in rows)
         return Found(known, places)
+
+    def left_alone(
+        self, session: Session, accounts: Accounts, ids: Iterable[int], protected: Collection[str]
+    ) -> set[int]:
+        """Those of these jobs here whose account no server may change: it loses none."""
+        owners: dict[int, int] = {}
+        for some in in_batches(ids):
+            rows = session.execute(select(Job.id, Job.account_key).where(Job.id.in_(some)))
+            owners.update((job_id, key) for job_id, key in rows)
+        keys = left_alone(session, accounts, owners.values(), protected)
+        return {job_id for job_id, key in owners.items() if key in keys}
 
     def awaits_places(self, job: JobRecord, found: Found) -> bool:
         """Whether the job refers to something that is not here, or not yet."""

@@ -100,6 +100,27 @@ def why_left_alone(account: Linked, protected: Collection[str]) -> str:
     return ""
 
 
+def left_alone(
+    session: Session,
+    accounts: Accounts,
+    keys: Iterable[int],
+    protected: Collection[str],
+    *,
+    until_the_end: bool = False,
+) -> set[int]:
+    """Those of these accounts that no server may change, as they are now; with `until_the_end` of the transaction, too."""
+    statement = accounts.select(("username", "admin")).order_by(accounts.key)
+    if until_the_end:
+        # Whoever makes one an administrator meanwhile waits. SQLite lets nobody else write as it is.
+        statement = statement.with_for_update(of=accounts.columns.mapped_class)
+    found: set[int] = set()
+    for some in in_batches(sorted({*keys})):
+        for key, username, admin in session.execute(statement.where(accounts.key.in_(some))):
+            if admin or username in protected:
+                found.add(key)
+    return found
+
+
 def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[int, Pointer]:
     """The links of these people, by person."""
     rows = session.execute(

@@ -6,21 +6,23 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, delete, update
+from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import jobs, memberships, migration, profiles
-from tconnect_pyramid.client.linked import drop_stale_links
+from tconnect_pyramid.client.linked import drop_stale_links, left_alone
 from tconnect_pyramid.client.sync.former import Former, keep
 from tconnect_pyramid.client.sync.history import Applied, tell
-from tconnect_pyramid.client.sync.plan import REMOVALS, Action, Change, LinkState, PersonExtras
+from tconnect_pyramid.client.sync.plan import REMOVALS, TOLD_ONLY, Action, Change, LinkState, PersonExtras
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.bulk import know_size, put
+from tconnect_pyramid.errors import PlanOutdated
 from tconnect_pyramid.models import Counterpart, Job, Link, ProfileValue
 from tconnect_pyramid.peers import ServerPeer
+from tconnect_pyramid.texts import text as _
 
 IN_PLACE = frozenset({Action.LINKED, Action.UPDATED, Action.SUSPENDED, Action.UNSUSPENDED, Action.UNDELETED})
 _LINK = cast("Table", Link.__table__)
@@ -65,11 +67,13 @@ class _Work:
         self.run_id = run_id
         self.notices: list[int] = []
         self.created: dict[int, int] = {}
+        self.protected = context.options(session).client_protected_accounts
 
     def apply(self, changes: list[Change]) -> None:
         """Do what a part of the plan says. Each part stands by itself, so that not all need be in memory."""
         session, context = self.session, self.context
         taken = _keys_by_person(changes, Action.LINKED)
+        self._refuse_if_outdated(changes)
         migration.refuse_if_changed(session, context, taken.values())
         removed = [change for change in changes if change.action in REMOVALS]
         self.notices += sessions.end_of_accounts(session, context, [*_keys(removed), *taken.values()], "sync")
@@ -94,6 +98,26 @@ class _Work:
         jobs.write(session, self.peer.id, {key: each.jobs for key, each in extras.items() if each.jobs})
         tell(session, self.run_id, (change.line(created.get(change.remote_id or 0)) for change in changes))
         self.created |= created
+
+    def _refuse_if_outdated(self, changes: Collection[Change]) -> None:
+        """Raise PlanOutdated where an account that is to be changed, or to lose a job, is one that no server changes by now."""
+        session = self.session
+        keys = [*_keys(change for change in changes if change.action not in TOLD_ONLY)]
+        lost = [
+            job_id
+            for change in changes
+            if change.extras is not None and change.extras.jobs is not None
+            for job_id in change.extras.jobs.removed
+        ]
+        for some in in_batches(lost):
+            keys += session.scalars(select(Job.account_key).where(Job.id.in_(some)))
+        if left_alone(session, self.context.accounts, keys, self.protected, until_the_end=True):
+            raise PlanOutdated(
+                _(
+                    "An account that was to be changed has become an administrator's or a protected one in this moment. "
+                    "Nothing was done; the next time leaves it alone."
+                )
+            )
 
     def keep_links(self) -> None:
         """Let the links say what they are to say, at last: what was changed above takes digests away."""

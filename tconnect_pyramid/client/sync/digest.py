@@ -21,7 +21,7 @@ from tconnect_pyramid.options import Options
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.plain_users import PlainUser, relevant
 
-RULES = 1
+RULES = 2
 """To be counted up whenever the rules make something else of the same record."""
 SIZE = 16
 """Bytes of a digest."""

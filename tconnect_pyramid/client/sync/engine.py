@@ -39,7 +39,14 @@ from tconnect_pyramid.client.sync.single import OnePerson
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.directory.nouns import MANY
-from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound, TConnectError, TransactionOpen
+from tconnect_pyramid.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    PlanOutdated,
+    TConnectError,
+    TransactionOpen,
+)
 from tconnect_pyramid.models import Server
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.peers import ServerPeer, server_peer
@@ -270,8 +277,8 @@ class _Sync:
             lease.beat(self.context, grip)
             try:
                 report, notices = self._plan_and_settle(grip, run_id, peer, incoming)
-            except IntegrityError:
-                # A sign-in made the same account, or somebody took the name, after the plan was made.
+            except (IntegrityError, PlanOutdated):
+                # A sign-in made the same account, somebody took the name or became an administrator, after the plan was made.
                 report, notices = self._plan_and_settle(grip, run_id, peer, incoming)
         deliver_now(self.context, notices)
         return report

@@ -11,6 +11,7 @@ from tconnect_pyramid.client.jobs import Found, Jobs, LocalJob
 from tconnect_pyramid.client.linked import Linked
 from tconnect_pyramid.client.profiles import Fields
 from tconnect_pyramid.client.sync.plan import JobChanges, PersonExtras
+from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.protocol.users import JobRecord, UserRecord
 from tconnect_pyramid.texts import plural
@@ -23,13 +24,15 @@ MOST_TOLD = 20
 class Decided(NamedTuple):
     """What was decided about a person.
 
-    `told` says what changes, `objections` why jobs are left out. `is_final`: the same record would lead to
+    `told` says what changes, `objections` why jobs are left out, `spared` which ones for the good of an account here
+    that no server changes. `is_final`: the same record would lead to
     nothing else later, when more of what jobs refer to has come.
     """
 
     extras: PersonExtras | None = None
     told: tuple[str, ...] = ()
     objections: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
     is_final: bool = True
 
 
@@ -40,8 +43,12 @@ class Extras:
     decides about each.
     """
 
-    def __init__(self, session: Session, options: Options, server_id: int, now: int) -> None:
+    def __init__(
+        self, session: Session, accounts: Accounts, options: Options, server_id: int, now: int
+    ) -> None:
         self._session = session
+        self._accounts = accounts
+        self._protected = options.client_protected_accounts
         self._now = now
         self._fields = Fields(session) if options.client_sync_profile_fields else None
         self._jobs = Jobs(server_id, options) if options.client_sync_jobs else None
@@ -49,6 +56,7 @@ class Extras:
         self._values_here: Mapping[int, Mapping[int, str]] = {}
         self._jobs_here: Mapping[int, Sequence[LocalJob]] = {}
         self._found = Found({}, {})
+        self._spared: frozenset[int] = frozenset()
 
     def claim(self, person: int, jobs: Iterable[int]) -> bool:
         """Note whose these jobs are: of several people who have one, who is listed first. Whether all are theirs."""
@@ -65,8 +73,11 @@ class Extras:
             self._values_here = self._fields.read(self._session, keys)
         if self._jobs is not None:
             self._jobs_here = self._jobs.read(self._session, keys)
+            self._spared = frozenset()
             sent = [job for record, _ in considered for job in self._sent(record) or ()]
             self._found = self._jobs.find(self._session, sent)
+            if self._found.jobs:
+                self._spare(self._jobs, considered)
 
     def plan(self, record: UserRecord, account: Linked | None) -> Decided:
         """Decide about a person. `account` None: it is about to be made."""
@@ -90,12 +101,14 @@ class Extras:
             told[MOST_TOLD:] = [
                 plural("and ${number} more change", "and ${number} more changes", len(told) - MOST_TOLD)
             ]
-        objections = () if sent is None or len(sent) == len(record.jobs or ()) else self._objections(record)
+        is_whole = sent is None or len(sent) == len(record.jobs or ())
+        objections = () if is_whole else self._objections(record)
         return Decided(
             PersonExtras(fields or None, jobs or None) if fields or jobs else None,
             tuple(told),
             objections,
-            not objections and not self._awaits_places(sent),
+            () if is_whole else self._told_of_spared(record),
+            is_whole and not self._awaits_places(sent),
         )
 
     def _objections(self, record: UserRecord) -> tuple[str, ...]:
@@ -109,13 +122,39 @@ class Extras:
             if self._owners[job.id] != record.id
         )
 
+    def _spare(self, jobs: Jobs, people: Iterable[tuple[UserRecord, Linked | None]]) -> None:
+        """Find the jobs that would come from another account here which no server changes."""
+        here = self._found.jobs
+        owners = {job.id: key for key, local in self._jobs_here.items() for job in local}
+        moving = {
+            here[job.id]: job.id
+            for record, account in people
+            for job in self._sent(record) or ()
+            if job.id in here and (account is None or owners.get(here[job.id]) != account.key)
+        }
+        if moving:
+            staying = jobs.left_alone(self._session, self._accounts, moving, self._protected)
+            self._spared = frozenset(moving[job_id] for job_id in staying)
+
+    def _told_of_spared(self, record: UserRecord) -> tuple[str, ...]:
+        return tuple(
+            _(
+                "job ${job} stays with the account here that had it, as no server changes that one; it was left out here",
+                job=str(job.id),
+            )
+            for job in record.jobs or ()
+            if job.id in self._spared and self._owners[job.id] == record.id
+        )
+
     def _awaits_places(self, sent: Iterable[JobRecord] | None) -> bool:
         if self._jobs is None or not sent:
             return False
         return any(self._jobs.awaits_places(job, self._found) for job in sent)
 
     def _sent(self, record: UserRecord) -> list[JobRecord] | None:
-        """The jobs sent for a person, without those that are somebody's who is listed before."""
+        """The jobs sent for a person, without those that are somebody's who is listed before, or stay where they are."""
         if self._jobs is None or record.jobs is None:
             return None
-        return [job for job in record.jobs if self._owners[job.id] == record.id]
+        return [
+            job for job in record.jobs if self._owners[job.id] == record.id and job.id not in self._spared
+        ]

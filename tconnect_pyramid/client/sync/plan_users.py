@@ -117,7 +117,7 @@ class _Planner:
         self.index = LinkIndex(session, context.accounts, peer.id, only=only)
         self.chosen = {} if chosen is None else {chosen.person_id: chosen}
         self.digests = Digests(session, context, self.options, peer)
-        self.extras = Extras(session, self.options, peer.id, self.now)
+        self.extras = Extras(session, context.accounts, self.options, peer.id, self.now)
         self.plan = UsersPlan(kind=USERS)
         # Who is listed without an account here, the bad records and the guest too.
         self.others: set[int] = set()
@@ -297,11 +297,14 @@ class _Planner:
             self._keep(record.id, account, each.digest)
 
     def _undelete(self, record: UserRecord, account: Linked, owners: Mapping[str, int]) -> None:
+        # A host's table may keep a deleted account's rights.
+        if self._spare(record.id, account, _name(record), _("listed again")):
+            return
         by_hand = account.is_suspended_by_hand
         values = rules.revived_account(record, self.peer.idnumber, self.now, stays_suspended=by_hand)
         if self._is_usable(record, values, owners, account):
             self.flag = record.suspended and not by_hand
-            extras, _ = self._plan_extras(record, account)
+            extras = self._plan_extras(record, account)[0]
             self._write(Action.UNDELETED, record, account, values, extras=extras)
 
     def _update(self, record: UserRecord, account: Linked) -> None:
@@ -330,16 +333,14 @@ class _Planner:
         if record.suspended and not account.is_suspended:
             self._remove(Action.SUSPENDED, record.id, account, _("suspended on the server"))
         elif account.is_suspended and account.suspended_by_sync and not record.suspended:
+            reason = _("listed and not suspended on the server")
+            if self._spare(record.id, account, _name(record), reason):
+                return
             self.flag = False
+            values = {"suspended": 0, "timemodified": self.now}
             self._add(
                 Change(
-                    Action.UNSUSPENDED,
-                    USERS,
-                    record.id,
-                    account.key,
-                    _name(record),
-                    {"suspended": 0, "timemodified": self.now},
-                    reason=_("listed and not suspended on the server"),
+                    Action.UNSUSPENDED, USERS, record.id, account.key, _name(record), values, reason=reason
                 )
             )
 
@@ -347,8 +348,11 @@ class _Planner:
         self, record: UserRecord, account: Linked | None
     ) -> tuple[PersonExtras | None, tuple[str, ...]]:
         decided = self.extras.plan(record, account)
+        key = None if account is None else account.key
         for reason in decided.objections:
-            self._skip(record.id, None if account is None else account.key, _name(record), reason)
+            self._skip(record.id, key, _name(record), reason)
+        for reason in decided.spared:
+            self._skip(record.id, key, _name(record), reason, is_fault=False)
         self.is_final = self.is_final and decided.is_final
         return decided.extras, decided.told
 
@@ -470,11 +474,7 @@ class _Planner:
 
     def _remove(self, action: Action, person: int, account: Linked, reason: str) -> None:
         name = visible(account.name)
-        why = why_left_alone(account, self.protected)
-        if why:
-            self._skip(
-                person, account.key, name, _("${reason}, but ${why}", reason=reason, why=why), is_fault=False
-            )
+        if self._spare(person, account, name, reason):
             return
         values: dict[str, Any] = {}
         if action is Action.SUSPENDED:
@@ -483,6 +483,14 @@ class _Planner:
         else:
             self.leaving.add(account.key)
         self._add(Change(action, USERS, person, account.key, name, values, reason=reason))
+
+    def _spare(self, person: int, account: Linked, name: str, reason: str) -> bool:
+        """Whether no server may change an account; then it is told, with the reason for which it would be."""
+        why = why_left_alone(account, self.protected)
+        if why:
+            said = _("${reason}, but ${why}", reason=reason, why=why)
+            self._skip(person, account.key, name, said, is_fault=False)
+        return bool(why)
 
     def _write(
         self,
