@@ -134,7 +134,7 @@ def test_the_lines_of_a_run_come_as_csv_too(sqlite_client):
     assert header == HEADER
     assert [row[2:4] for row in rows] == [[line["action"], str(line["remote_id"])] for line in kept]
     assert [bool(row[4]) for row in rows] == [line["account"] is not None for line in kept]
-    assert {row[5] for row in rows} == {"", "First3 Last3", "First4 =Bo"}
+    assert {row[5] for row in rows} == {f"{'x' * 101} Last5", "First3 Last3", "First4 =Bo"}
 
 
 def test_csv_is_refused_where_there_are_no_lines(sqlite_client):

@@ -97,7 +97,7 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
 
     `kind` says what `remote_id` is the id of: `users`, `cohort`, `course`, or one of `ITEM_KINDS` and
     `FRAMEWORK_KINDS`; `remote_id` is None for what did not come from the server. `values` are the new
-    values, `before` those of them that are known to be there now. `also` tells what changes besides
+    values, `before` those of them that are known to be there now; of an account that is taken over, those that differ. `also` tells what changes besides
     values, a short text each. `is_fault` marks a skipped record that is the server's mistake, or in
     conflict with something here: the run is then `partial`. `link` is what the link of a new account, or of one
     that is taken over, is to say; `extras` what a person has besides.
@@ -128,6 +128,8 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
                 for name, value in self.values.items()
                 if name not in UNTOLD_FIELDS
             )
+        elif self.action is Action.LINKED:
+            parts.extend(told(name, self.before[name], self.values[name]) for name in sorted(self.before))
         parts.extend(self.also)
         return listed(parts)
 

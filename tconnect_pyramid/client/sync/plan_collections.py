@@ -115,7 +115,7 @@ class _Planner:
                     fault.kind,
                     fault.remote_id,
                     None,
-                    fault.kind,
+                    f"{fault.kind} {fault.name}".rstrip(),
                     reason=fault.reason,
                     is_fault=True,
                 )

@@ -232,7 +232,7 @@ class _Planner:
         self.names.update((record.id, _name(record.fullname)) for record in trees.items)
         self.framework_names: dict[int, str] = {}
         for fault in (*trees.framework_faults, *trees.item_faults):
-            self._skip(fault.kind, fault.remote_id, "", fault.reason)
+            self._skip(fault.kind, fault.remote_id, fault.name, fault.reason)
         self._decide_frameworks()
         self._decide_items()
 

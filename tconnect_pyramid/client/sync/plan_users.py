@@ -24,9 +24,18 @@ from tconnect_pyramid.client.migration import Match, Outcome
 from tconnect_pyramid.client.people import NewPicture
 from tconnect_pyramid.client.sync.digest import Digests
 from tconnect_pyramid.client.sync.index import LinkIndex
-from tconnect_pyramid.client.sync.plan import USERS, Action, Change, LinkState, PersonExtras, Plan, visible
+from tconnect_pyramid.client.sync.plan import (
+    UNTOLD_FIELDS,
+    USERS,
+    Action,
+    Change,
+    LinkState,
+    PersonExtras,
+    Plan,
+    visible,
+)
 from tconnect_pyramid.client.sync.plan_extras import Extras
-from tconnect_pyramid.client.sync.read import TWICE, is_guest, read_people
+from tconnect_pyramid.client.sync.read import TWICE, is_guest, person_called, read_people
 from tconnect_pyramid.client.sync.receive import People
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -163,7 +172,7 @@ class _Planner:
             else:
                 is_first = index.note_listed(place)
             if not is_first:
-                self._add_skip(person, None, "", TWICE, is_fault=True)
+                self._add_skip(person, None, person_called(raw), TWICE, is_fault=True)
                 continue
             digest = digest_of(raw)
             if (
@@ -191,7 +200,7 @@ class _Planner:
             self.lists_anybody = True
             if error.remote_id is None:
                 self.has_nameless = True
-            self._add_skip(error.remote_id, None, "", error.reason, is_fault=True)
+            self._add_skip(error.remote_id, None, person_called(raw), error.reason, is_fault=True)
             return None
 
     def _decide(self, listed: Sequence[Listed]) -> None:
@@ -295,6 +304,15 @@ class _Planner:
             self._write(Action.LINKED, record, account, values, reason=match.reason, also=also, extras=extras)
             self._follow_suspended_flag(record, account)
             self._keep(record.id, account, each.digest)
+
+    def _overwritten(self, current: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """What an account that is taken over has where it gets something else; what cannot be read is left out."""
+        compared = self.accounts.columns.compared - UNTOLD_FIELDS
+        return {
+            name: old
+            for name, old in current.items()
+            if name in compared and (old or None) != (values[name] or None)
+        }
 
     def _undelete(self, record: UserRecord, account: Linked, owners: Mapping[str, int]) -> None:
         # A host's table may keep a deleted account's rights.
@@ -506,6 +524,8 @@ class _Planner:
     ) -> None:
         key = None if account is None else account.key
         before = {} if account is None else {name: account.values[name] for name in values}
+        if action is Action.LINKED:
+            before = self._overwritten(before, values)
         if self.gives_idnumbers:
             self.written.add(record.id)
         self._add(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from tconnect_pyramid.client.accounts import GUEST
-from tconnect_pyramid.client.sync.plan import FRAMEWORK_KINDS, ITEM_KINDS, POSITIONS
+from tconnect_pyramid.client.sync.plan import FRAMEWORK_KINDS, ITEM_KINDS, POSITIONS, visible
 from tconnect_pyramid.client.sync.receive import People
 from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.protocol.collections import CollectionRecord, read_collection, read_collections
@@ -20,22 +20,25 @@ from tconnect_pyramid.protocol.hierarchies import (
     read_hierarchy,
     read_item,
 )
-from tconnect_pyramid.protocol.plain_users import read_record
+from tconnect_pyramid.protocol.plain_users import as_sent, read_record
 from tconnect_pyramid.protocol.users import UserRecord
+from tconnect_pyramid.protocol.values import canonical_int
 from tconnect_pyramid.texts import text as _
 
 R = TypeVar("R", FrameworkRecord, ItemRecord)
 
+_NAMES = ("name", "fullname")
 TWICE = _("is listed more than once; only the first record was used")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A record that cannot be used. `kind` is that of a `Change`."""
+    """A record that cannot be used. `kind` is that of a `Change`, `name` what it is called, empty where nobody knows."""
 
     kind: str
     remote_id: int | None
     reason: str
+    name: str
 
 
 @dataclass(slots=True)
@@ -78,6 +81,23 @@ class Trees:
         return (frameworks and no_frameworks) or (items and no_items)
 
 
+def called(raw: object, columns: Iterable[str]) -> str:
+    """What a bad record is called by these columns, as far as they are texts; its id where none of them is; else nothing."""
+    if not isinstance(raw, dict):
+        return ""
+    texts = [text for name in columns if isinstance(text := raw.get(name), str) and text]
+    return visible(" ".join(texts)) or str(canonical_int(raw.get("id")) or "")
+
+
+def person_called(raw: object) -> str:
+    """Who a record of a person is about, however bad it is: their name, else their user name, else their id."""
+    sent = as_sent(raw)
+    if not isinstance(sent, dict):
+        return ""
+    name = called({**sent, "id": None}, ("firstname", "lastname")) or called(sent, ("username",))
+    return f"person {name}" if name.isdigit() else name
+
+
 def is_guest(record: UserRecord) -> bool:
     """The server's guest is nobody in particular, and never synchronised."""
     return str(record.values["username"]).lower() == GUEST
@@ -107,10 +127,10 @@ def read_sets(data: object) -> Sets:
         try:
             record = read_collection(kind, raw)
         except BadRecord as error:
-            sets.faults.append(Fault(kind, error.remote_id, error.reason))
+            sets.faults.append(Fault(kind, error.remote_id, error.reason, called(raw, _NAMES)))
             continue
         if (kind, record.id) in seen:
-            sets.faults.append(Fault(kind, record.id, TWICE))
+            sets.faults.append(Fault(kind, record.id, TWICE, visible(record.name)))
         else:
             sets.records.append(record)
         seen.add((kind, record.id))
@@ -141,10 +161,10 @@ def _each(kind: str, read: Callable[[object], R], raws: Iterable[object]) -> tup
         try:
             record = read(raw)
         except BadRecord as error:
-            faults.append(Fault(kind, error.remote_id, error.reason))
+            faults.append(Fault(kind, error.remote_id, error.reason, called(raw, _NAMES)))
             continue
         if record.id in seen:
-            faults.append(Fault(kind, record.id, TWICE))
+            faults.append(Fault(kind, record.id, TWICE, visible(record.fullname)))
         else:
             records.append(record)
         seen.add(record.id)

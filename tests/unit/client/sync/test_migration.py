@@ -13,6 +13,7 @@ from tconnect_pyramid import people, sessions
 from tconnect_pyramid.client import migration, signin
 from tconnect_pyramid.client.accounts import link_username
 from tconnect_pyramid.client.migration import Outcome
+from tconnect_pyramid.client.runs import show_run
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.directory import jobs
 from tconnect_pyramid.errors import Conflict, SignInFailed
@@ -200,7 +201,9 @@ def test_every_rule_in_the_users_sync(site, rule):
     if rule.becomes == TAKEN:
         word = migration.WORDS[rule.mapping]
         name = rule.accounts[0]["username"]
-        assert told[3] == ("linked", f"took over the local account {name} (id 1), which has the same {word}")
+        said = f"took over the local account {name} (id 1), which has the same {word}; auth: '"
+        assert told[3][0] == "linked"
+        assert told[3][1].startswith(said)
         assert site.account(keys[0])["auth"] == "connect"
     elif rule.becomes == REFUSED:
         assert told[3] == ("skipped", rule.reason)
@@ -417,6 +420,36 @@ def test_who_has_an_account_already_is_a_rival_too(site):
 
     assert lists.nonzero(report.counts) == {"skipped": 1, "unchanged": 1}
     assert "several people of the server: 3, 4;" in next(iter(report.lines)).detail
+
+
+def test_the_line_tells_what_of_a_local_account_is_overwritten_and_no_secret(site):
+    site.set(account_mapping="email", sync_idnumber="true")
+    (key,) = site.add(
+        local(
+            email="a@example.com", city="Ulm", firstname="Ana", lastname="Last3", phone1="1", idnumber="own",
+            password="$2b$04$formerformerformerformerfo",
+        )
+    )  # fmt: skip
+    was = site.account(key)
+    site.server.people = [
+        person(3, email="A@example.com", city="Riga", phone1="", idnumber="E1", password=HASH)
+    ]
+
+    report = site.sync()
+
+    (line,) = report.lines
+    reason, *changes = line.detail.split("; ")
+    assert reason.startswith("took over the local account")
+    told = dict(change.split(": ", 1) for change in changes if change != "password changed")
+    now = site.account(key)
+    differing = {name for name in now if (was[name] or None) != (now[name] or None)}
+    assert {*told} == differing - {"password", "timemodified"}
+    assert (told["city"], told["firstname"]) == ("'Ulm' → 'Riga'", "'Ana' → 'First3'")
+    assert (told["phone1"], told["idnumber"]) == ("'1' → ''", "'own' → 'E1'")
+    assert (told["auth"], told["email"]) == ("'manual' → 'connect'", "'a@example.com' → 'A@example.com'")
+    assert "password changed" in changes
+    assert "$2" not in line.detail
+    assert [kept.detail for kept in show_run(site.context, report.run).lines] == [line.detail]
 
 
 def test_an_account_that_changes_after_the_plan_is_not_taken_over(site):

@@ -247,14 +247,78 @@ def test_the_second_record_with_an_id(shared, kind):
         "items": site.server.items["positions"],
     }[kind]
     served.append(copy.deepcopy(served[0]))
+    names = {
+        "users": "First3 Last3",
+        "cohorts": "cohort Audience 3",
+        "courses": "course Course 3",
+        "frameworks": f"framework {served[0].get('fullname')}",
+        "items": f"position {served[0].get('fullname')}",
+    }
     run = {"users": "users", "cohorts": "collections", "courses": "collections"}.get(kind, "positions")
 
-    ((remote_id, reason),) = skipped(site, site.sync(run))
+    report = site.sync(run)
+    ((remote_id, reason),) = skipped(site, report)
 
+    assert subjects(report) == [names[kind]]
     assert (remote_id, reason) == (
         int(served[0]["id"]),
         "is listed more than once; only the first record was used",
     )
+
+
+def subjects(report):
+    return [line.subject for line in report.lines if line.action == "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "subject"),
+    [
+        (person(8, city=[]), "First8 Last8"),
+        (person(8, city=[], lastname=7), "First8"),
+        (person(8, city=[], firstname="A\x07\n  <b>"), "A <b> Last8"),
+        (person(8, city=[], firstname="", lastname=None), "person8"),
+        (person(8, city=[], firstname="", lastname=None, username=[]), "person 8"),
+        ({"id": "8"}, "person 8"),
+        (person(8, id="x"), "First8 Last8"),
+        ({"id": "x"}, ""),
+        (7, ""),
+    ],
+)
+def test_the_line_of_a_bad_record_says_who_it_is_about(shared, bad, subject):
+    shared.server.people = [person(3), bad]
+
+    assert subjects(shared.sync()) == [subject]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "subject"),
+    [
+        ("cohorts", cohort(8, name="Eight", idnumber=[]), "cohort Eight"),
+        ("cohorts", cohort(8, name=None), "cohort 8"),
+        ("cohorts", {"id": "x"}, "cohort"),
+        ("courses", course(8, fullname="Eight", idnumber=[]), "course Eight"),
+        ("courses", course(8, fullname=[]), "course 8"),
+        ("frameworks", lists.framework(8, fullname="Eight", idnumber=[]), "framework Eight"),
+        ("frameworks", lists.framework(8, fullname=None), "framework 8"),
+        ("items", lists.item(8, 1, fullname="Eight", idnumber=[]), "position Eight"),
+        ("items", lists.item(8, 1, fullname=None), "position 8"),
+        ("items", None, "position"),
+    ],
+)
+def test_the_line_of_a_bad_record_says_what_it_is_about(shared, kind, sent, subject):
+    server = shared.server
+    server.frameworks["positions"], server.items["positions"] = [lists.framework(1)], [lists.item(3, 1)]
+    server.cohorts, server.courses = [cohort(3)], [course(3)]
+    {
+        "cohorts": server.cohorts,
+        "courses": server.courses,
+        "frameworks": server.frameworks["positions"],
+        "items": server.items["positions"],
+    }[kind].append(sent)
+
+    report = shared.sync("collections" if kind in {"cohorts", "courses"} else "positions")
+
+    assert subjects(report) == [subject]
 
 
 def test_what_no_digest_can_hold_is_looked_at_by_every_run(shared):
