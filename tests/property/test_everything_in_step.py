@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 from support import in_step
+from support.properties import examples
 from support.stories import ACTIONS, Beginning
 from support.webapp import two_sites
 
-TIMES = int(os.environ.get("TCONNECT_TEST_EXAMPLES", "1"))
-"""How many times as many histories as usual."""
 EXAMPLES = {"sqlite": 30, "postgresql": 8}
 
 # What matters most before anybody has come to the client.
@@ -75,14 +73,7 @@ def test_after_any_history_a_sync_makes_the_client_as_the_rules_say(make_databas
     with two_sites(make_database(), make_database()) as sites:
         beginning = Beginning(sites)
 
-        @settings(
-            max_examples=EXAMPLES[sites.client.database.engine.dialect.name] * TIMES,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-            database=None,
-            phases=[Phase.generate],
-        )
+        @examples(EXAMPLES[sites.client.database.engine.dialect.name], (Phase.generate,))
         @given(histories)
         def any_history(history):
             told.append(steps_of(history))

@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 from support import databases, lists, sites
+from support.properties import examples
 
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS
@@ -108,9 +109,7 @@ def ours(client, hierarchy):
 
 
 @pytest.mark.parametrize("kind", HIERARCHIES)
-@settings(
-    max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+@examples(20)
 @given(history=st.lists(st.tuples(listings, st.booleans()), min_size=1, max_size=5))
 def test_any_history_of_trees_ends_as_the_rules_say(kind, history):
     server = lists.ListingServer()

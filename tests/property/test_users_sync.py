@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 from support import databases, lists, sites
+from support.properties import examples
 
 from tconnect_pyramid import people
 from tconnect_pyramid.client.sync import plan_users
@@ -372,9 +373,7 @@ class Site:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-@settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+@examples(40)
 @given(beginning=beginnings, history=steps)
 def test_any_history_ends_as_the_rules_say(kind, beginning, history):
     server = lists.ListingServer()
