@@ -102,6 +102,23 @@ def refusing(result: jsend.Fail | jsend.Error) -> Unwell:
     return Unwell(_("it refuses: ${said}", said=said), remedy)
 
 
+def not_renewed(name: str, result: jsend.Fail | jsend.Error) -> Text:
+    """Why the secrets of the connection with a peer of this name stay as they are, and what to do."""
+    if jsend.describe(result) == services.invalid_component(services.OUR_COMPONENT).reason:
+        return _(
+            "${name} cannot renew secrets, as no Totara site and no older version of this one can: to have new ones, end the "
+            "connection and connect anew.",
+            name=name,
+        )
+    unwell = refusing(result)
+    return _(
+        "The secrets stay as they are, as ${name} says: ${found}. What to do: ${remedy}.",
+        name=name,
+        found=unwell.found,
+        remedy=unwell.remedy,
+    )
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
     """What authenticates this site at the peer. Never shown by `repr`."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tconnect_pyramid.errors import ConfigurationProblem
-from tconnect_pyramid.protocol.services import CLIENT_COMPONENT, SERVER_COMPONENT
+from tconnect_pyramid.protocol.services import CLIENT_COMPONENT, OUR_COMPONENT, SERVER_COMPONENT
 from tconnect_pyramid.protocol.values import is_component
 
 Role = Literal["server", "client"]
@@ -53,7 +53,7 @@ def service_key(role: str, component: str, name: str) -> ServiceKey:
         problems.append(
             f"{component!r} is no component name: small letters, digits and _, as in 'local_catalogue'"
         )
-    elif component in {SERVER_COMPONENT, CLIENT_COMPONENT}:
+    elif component in {SERVER_COMPONENT, CLIENT_COMPONENT, OUR_COMPONENT}:
         problems.append(f"{component!r} names the built-in services; choose a component name of your own")
     if not _NAME.fullmatch(name):
         problems.append(f"{name!r} is no service name: small letters, digits and _, as in 'get_prices'")

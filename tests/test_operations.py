@@ -83,6 +83,8 @@ OPERATIONS = [
     ("server.clients.enable", "server disable", "features"),
     ("server.clients.register_client", "server client add", "clients.add"),
     ("server.clients.edit_client", "server client edit", "clients.edit"),
+    ("server.renewal.rotate_secrets", "server client rotate", "clients.rotate"),
+    ("client.renewal.rotate_secrets", "client server rotate", "servers.rotate"),
     ("server.clients.remove_client", "server client remove", "clients.remove"),
     ("client.authmethods.enable_method", "auth enable", "auth.enable"),
     ("client.authmethods.enable_method", "auth disable", "auth.enable"),

@@ -24,7 +24,7 @@ from tconnect_pyramid.cli.output import (
 from tconnect_pyramid.cli.person import person
 from tconnect_pyramid.cli.run import STATUS, lines_of, run, run_csv, run_row, run_table
 from tconnect_pyramid.cli.user import account_rows
-from tconnect_pyramid.client import connecting, leaving, servers
+from tconnect_pyramid.client import connecting, leaving, renewal, servers
 from tconnect_pyramid.client import explain as explanations
 from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.sync.engine import KINDS
@@ -189,6 +189,22 @@ def leave(
         **({} if left.effect is None else {"accounts": left.accounts, **asdict(left.effect)}),
     }
     return Answer(document, _left(left), DONE if dry_run or left.ended else FAILED)
+
+
+@command(server, "rotate")
+@click.argument("server")
+def rotate(site: Site, server: str) -> Answer:
+    """Let a server give this site new secrets in both directions; the old ones are refused from then on.
+
+    The server has to be a site of this project; it calls this site for that. Where its answer is lost, give the command
+    again.
+    """
+    context = site.migrated()
+    with context.reading() as session:
+        found = servers.find_server(session, server)
+    with working(f"Renewing the secrets of {found.name}"):
+        view = renewal.rotate_secrets(context, found.id, actor=ACTOR)
+    return Answer(asdict(view), f"The secrets of {view.name} are new, and the old ones are refused.")
 
 
 @command(client, "sync")

@@ -18,7 +18,7 @@ from tconnect_pyramid.directory import audiences, courses
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES, ORGANISATIONS, POSITIONS, Hierarchy
 from tconnect_pyramid.directory.hierarchy_frameworks import find_framework
 from tconnect_pyramid.models import ClientSession
-from tconnect_pyramid.server import clients
+from tconnect_pyramid.server import clients, renewal
 from tconnect_pyramid.server.clients import ClientView, ClientWishes
 from tconnect_pyramid.transport import CALL_TIMEOUT
 
@@ -205,6 +205,21 @@ def remove(site: Site, client: str, dry_run: bool) -> Answer:
     return Answer(
         {**document, "state": clients.DELETED}, f"{found.name} is removed, {sign_ins} sign-ins there ended."
     )
+
+
+@command(client, "rotate")
+@click.argument("client")
+def rotate(site: Site, client: str) -> Answer:
+    """Give a client new secrets in both directions; the old ones are refused from then on.
+
+    The client has to be a site of this project. Where its answer is lost, give the command again.
+    """
+    context = site.migrated()
+    with context.reading() as session:
+        found = clients.find_client(session, client)
+    with working(f"Renewing the secrets of {found.name}"):
+        view = renewal.rotate_secrets(context, found.id, actor=ACTOR)
+    return Answer(asdict(view), f"{view.name} has new secrets, and the old ones are refused.")
 
 
 def _switch(site: Site, *, on: bool) -> Answer:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
+from tconnect_pyramid.client.renewal import take_secrets
 from tconnect_pyramid.client.servers import ACTIVE
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
@@ -46,9 +47,9 @@ def _answer(context: Context, form: Mapping[str, str]) -> object:
     call = services.read_client_call(form)
     with context.reading() as session:
         server, allows_plugins = _authenticate(session, context, call)
-    if call.component:
+    if call.component and call.component != services.OUR_COMPONENT:
         return _plugin_service(context, server, call, allowed=allows_plugins)
-    service = SERVICES.get(call.name)
+    service = (OUR_SERVICES if call.component else SERVICES).get(call.name)
     if service is None:
         raise services.invalid_client_service(call.service)
     return service(context, _Call(server.id, call.form))
@@ -138,6 +139,13 @@ def _end(context: Context, signin_id: int, reason: sessions.EndReason) -> None:
     deliver_now(context, notices)
 
 
+def _renew_secrets(context: Context, call: _Call) -> object:
+    take_secrets(context, call.server_id, call.form)
+    return None
+
+
+OUR_SERVICES: Mapping[str, Callable[[Context, _Call], object]] = {services.RENEW_SECRETS: _renew_secrets}
+"""Those of `services.OUR_COMPONENT`, which sites of this project offer each other."""
 SERVICES: Mapping[str, Callable[[Context, _Call], object]] = {
     services.VALIDATE_SSO_REQUEST_TOKEN: _validate_sso_request_token,
     services.IS_SSO_USER_ACTIVE: _is_sso_user_active,

@@ -13,7 +13,8 @@ class Client(Base):
 
     `state` is `registering` while the client is being asked, then `active`, then `deleted`. The
     server's secret is only ever compared, so its SHA-256 is kept; the client's secret is sent with
-    each call to the client, so it is kept encrypted.
+    each call to the client, so it is kept encrypted. The `next_` ones are those it has been offered, or is
+    about to be, until it is known that it has taken them.
     """
 
     __tablename__ = "tconnect_client"
@@ -25,6 +26,9 @@ class Client(Base):
     idnumber: Mapped[str] = mapped_column(String(40), unique=True)
     client_secret: Mapped[bytes] = mapped_column(LargeBinary)
     server_secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    next_client_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    next_server_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    next_server_secret_hash: Mapped[str | None] = mapped_column(String(64), index=True, unique=True)
     apiversion: Mapped[int] = mapped_column(default=1)
     clienttype: Mapped[str] = mapped_column(String(20), default="")
     # No foreign key on purpose: when the audience is gone, nobody may be sent, and a NULL would

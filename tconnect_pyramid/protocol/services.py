@@ -35,6 +35,10 @@ KILL_SSO_USER = "kill_sso_user"
 SERVER_COMPONENT = "totara_connect"
 CLIENT_COMPONENT = "auth_connect"
 
+OUR_COMPONENT = "tconnect"
+"""The component of what sites of this project offer each other besides; a Totara site answers it with an error."""
+RENEW_SECRETS = "renew_secrets"
+
 _MAX_URL = 255
 _MAX_NAME = 255
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
@@ -285,6 +289,14 @@ def read_requesttoken(form: Mapping[str, str]) -> str:
     if not is_token(requesttoken):
         raise malformed_requesttoken()
     return requesttoken
+
+
+def read_new_secrets(form: Mapping[str, str]) -> tuple[str, str]:
+    """The parameters `newserversecret` and `newclientsecret` of a server's `renew_secrets`; raises `Refused`."""
+    secrets = form.get("newserversecret", ""), form.get("newclientsecret", "")
+    if not all(map(is_token, secrets)):
+        raise invalid_parameters()
+    return secrets
 
 
 @dataclass(frozen=True, slots=True)

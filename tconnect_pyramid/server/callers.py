@@ -29,6 +29,7 @@ class Caller:
     `apiversion` is the version spoken with it; `restrict_audience_id` is the audience it is restricted
     to, None for everybody; `sends_passwords` is the server's option *sync user passwords*, the other
     switches are the client's own (protocol 8). `last_call`: when it last called, to the minute (Unix seconds).
+    `has_next_secret`: it proved itself by the secret that it has been offered to use from now on.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Caller:
     sends_jobs: bool
     plugin_services: bool
     last_call: int | None = None
+    has_next_secret: bool = False
 
 
 def authenticate(session: Session, context: Context, call: ServiceCall) -> Caller:
@@ -78,6 +80,7 @@ def authenticate(session: Session, context: Context, call: ServiceCall) -> Calle
         sends_jobs=row.sends_jobs,
         plugin_services=row.plugin_services,
         last_call=row.last_call,
+        has_next_secret=row.next_server_secret_hash == digest(call.secret),
     )
 
 
@@ -155,4 +158,9 @@ def _not_the_guest(accounts: Accounts) -> ColumnElement[bool]:
 def _find(session: Session, secret: str) -> Client | None:
     if not is_token(secret):
         return None
-    return session.scalar(select(Client).where(Client.server_secret_hash == digest(secret)))
+    hashed = digest(secret)
+    return session.scalar(
+        select(Client).where(
+            or_(Client.server_secret_hash == hashed, Client.next_server_secret_hash == hashed)
+        )
+    )

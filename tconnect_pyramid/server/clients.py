@@ -241,19 +241,19 @@ def find_client(session: Session, who: str) -> ClientView:
                 who=repr(who),
             )
         )
-    return _view(session, row)
+    return view_of(session, row)
 
 
 def edit_client(
     session: Session, context: Context, client_id: int, wishes: ClientWishes, *, actor: str
 ) -> ClientView:
     """Give a client new options, all of them. Raises NotFound, InvalidInput or Conflict."""
-    row = _active(session, client_id)
+    row = active_client(session, client_id)
     wishes = _checked(session, context, wishes, except_id=client_id)
-    before = _view(session, row)
+    before = view_of(session, row)
     row.timemodified = context.clock()
     _put(session, row, wishes)
-    after = _view(session, row)
+    after = view_of(session, row)
     changed = [name for name in ClientView.__slots__ if getattr(before, name) != getattr(after, name)]
     context.audit(session, actor, "client.edit", row.idnumber, changed=changed)
     return after
@@ -266,7 +266,7 @@ def remove_client(context: Context, client_id: int, *, actor: str) -> None:
     the same. Raises NotFound or Conflict.
     """
     with context.unit() as session:
-        row = _active(session, client_id)
+        row = active_client(session, client_id)
         tokens = session.execute(
             delete(ClientSession)
             .where(ClientSession.client_id == client_id, ClientSession.redeemed.is_not(None))
@@ -286,7 +286,7 @@ def remove_client(context: Context, client_id: int, *, actor: str) -> None:
         if not deliver_now(context, some).confirmed:
             break
     with context.unit() as session:
-        row = _active(session, client_id)
+        row = active_client(session, client_id)
         untold = _purge(session, row, context.clock())
         context.audit(session, actor, "client.remove", row.idnumber, name=row.name, untold=untold)
 
@@ -342,10 +342,11 @@ def _activate(session: Session, context: Context, client_id: int, actor: str) ->
     row.state = ACTIVE
     session.flush()
     context.audit(session, actor, "client.add", row.idnumber, name=row.name, url=row.url)
-    return _view(session, row)
+    return view_of(session, row)
 
 
-def _active(session: Session, client_id: int) -> Client:
+def active_client(session: Session, client_id: int) -> Client:
+    """The row of a client that can be called. Raises NotFound, and Conflict when it is not active."""
     row = session.get(Client, client_id)
     if row is None:
         raise NotFound(_("This server has no client with the id ${id}.", id=str(client_id)))
@@ -463,6 +464,7 @@ def _purge(session: Session, row: Client, now: int) -> int:
     ).all()
     row.state = DELETED
     row.client_secret = b""
+    row.next_client_secret = row.next_server_secret = row.next_server_secret_hash = None
     row.timemodified = now
     session.flush()
     return len(waiting)
@@ -474,7 +476,8 @@ def _detach(session: Session, client_id: int) -> None:
         session.execute(delete(attached.table).where(attached.client_id == client_id))
 
 
-def _view(session: Session, row: Client) -> ClientView:
+def view_of(session: Session, row: Client) -> ClientView:
+    """A client's row as plain data."""
     return _views(session, [row])[0]
 
 

@@ -21,6 +21,7 @@ def _ask(context: Context, client_id: int) -> str | Unwell:
     with context.reading() as session:
         client = session.get_one(Client, client_id)
         peer, version = client_peer(context.box, client), client.apiversion
+        is_renewing = client.next_client_secret is not None
     # A call that changes nothing there: no browser ever had this token.
     result = call_client(
         context,
@@ -35,4 +36,10 @@ def _ask(context: Context, client_id: int) -> str | Unwell:
         return Unwell(
             _("it accepts any sign-in request"), _("tell its administrator: it must not be used so")
         )
-    return refusing(result)
+    unwell = refusing(result)
+    if is_renewing and result == jsend.Error(services.invalid_client_secret().reason):
+        again = _(
+            "renewing its secrets broke off: `tconnect server client rotate ${id}` ends it", id=str(client_id)
+        )
+        return Unwell(unwell.found, again)
+    return unwell

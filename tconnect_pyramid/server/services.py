@@ -12,12 +12,12 @@ from sqlalchemy.exc import OperationalError
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy
-from tconnect_pyramid.errors import Refused
+from tconnect_pyramid.errors import Conflict, PeerError, Refused
 from tconnect_pyramid.models import Client
 from tconnect_pyramid.plugins import Peer, own_parameters
 from tconnect_pyramid.protocol import jsend, replies, services, versions
 from tconnect_pyramid.protocol.services import ServiceCall
-from tconnect_pyramid.server import clients, lists, signin
+from tconnect_pyramid.server import clients, lists, renewal, signin
 from tconnect_pyramid.server.callers import Caller, authenticate
 from tconnect_pyramid.server.clients import ACTIVE
 from tconnect_pyramid.server.failures import log_bug
@@ -50,9 +50,11 @@ def _answer(context: Context, form: Form) -> Reply:
         caller = authenticate(session, context, call)
     if caller.state == ACTIVE:
         _note(context, caller)
-    if call.component:
+    if caller.has_next_secret and (call.component or call.name != services.GET_API_VERSION):
+        renewal.confirm(context, caller.id, call.secret)
+    if call.component and call.component != services.OUR_COMPONENT:
         return _plugin_service(context, caller, call)
-    service = SERVICES.get(call.name)
+    service = (OUR_SERVICES if call.component else SERVICES).get(call.name)
     if service is None:
         raise services.invalid_server_service(call.service)
     return service(context, caller, call.form)
@@ -146,6 +148,17 @@ def _delete_client(context: Context, caller: Caller, form: Form) -> Reply:
     return _success()
 
 
+def _renew_secrets(context: Context, caller: Caller, form: Form) -> Reply:
+    del form
+    try:
+        renewal.rotate_secrets(context, caller.id, actor=f"peer:{caller.idnumber}")
+    except (Conflict, PeerError) as error:
+        raise Refused(f"the secrets stay as they are: {error}") from error
+    return _success()
+
+
+OUR_SERVICES: Mapping[str, Service] = MappingProxyType({services.RENEW_SECRETS: _renew_secrets})
+"""Those of `services.OUR_COMPONENT`, which sites of this project offer each other."""
 SERVICES: Mapping[str, Service] = MappingProxyType(
     {
         services.GET_API_VERSION: _get_api_version,

@@ -120,7 +120,7 @@ def test_there_is_every_command_of_the_design():
         job edit, job move, job delete, field list, field add, field edit,
         field move, field delete, auth list, auth enable,
         auth disable, auth move, auth install, auth uninstall, server enable, server disable, server status, server client list,
-        server client add, server client edit, server client remove, client enable, client disable,
+        server client add, server client rotate, client server rotate, server client edit, server client remove, client enable, client disable,
         client status, client connect, client server list, client server edit, client server leave,
         client sync, client explain, client run list, client run show, client run approve, client run reject, client run undo,
         client person sync, client person unlink, client person relink, session list, session end, schedule, outbox list, outbox retry, audit list
@@ -1280,6 +1280,23 @@ def test_a_client_is_changed_and_removed(pair):
     assert "not active" in client("client", "sync", "users", status=1).stderr
     checks = {check["name"]: check for check in client.json("doctor", status=1)["checks"]}
     assert "ended the connection" in checks["server The server"]["remedy"]
+
+
+def test_the_secrets_of_a_connection_are_renewed_from_either_side(pair):
+    server, client = pair
+    idnumber = connect(server, client)["idnumber"]
+    assert server.json("server", "client", "rotate", 1)["idnumber"] == idnumber
+    assert client.json("client", "server", "rotate", 1)["name"] == "The server"
+    client("client", "sync")
+    assert all(check["ok"] for site in pair for check in site.json("doctor")["checks"])
+    assert server.json("server", "client", "rotate", 9, status=2)["error"]
+    assert client.json("client", "server", "rotate", 9, status=2)["error"]
+    audited = [row["action"] for site in pair for row in site.json("audit", "list")]
+    assert audited.count("client.secrets_renewed") == 2
+    assert audited.count("client.server.secrets_renewed") == 1
+    server("server", "client", "remove", 1)
+    assert server.json("server", "client", "rotate", 1, status=1)["error"]
+    assert "ended the connection" in client.json("client", "server", "rotate", 1, status=1)["error"]
 
 
 def test_a_held_sync_waits_for_a_decision(pair):

@@ -55,6 +55,7 @@ def test_a_site_without_plugins_has_no_component(config):
         ("", "get_prices", "server", "no component name"),
         ("totara_connect", "get_users", "server", "built-in"),
         ("auth_connect", "get_prices", "client", "built-in"),
+        ("tconnect", "renew_secrets", "server", "built-in"),
         ("local_shop", "", "server", "no service name"),
         ("local_shop", "getPrices", "server", "no service name"),
         ("local_shop", "get prices", "server", "no service name"),

@@ -16,6 +16,7 @@ from tconnect_pyramid.views.admin import (
     home,
     picking,
     proof,
+    renewal,
     runs,
     server_settings,
     servers,
@@ -34,6 +35,7 @@ def includeme(config: Configurator) -> None:
     - `auth`: *Manage authentication*;
     - `client_settings`: *Totara Connect client › Settings*;
     - `servers`: *Totara Connect client › Servers*;
+    - `renewal`: new secrets for a connection, in either role;
     - `tasks`: *Scheduled tasks* of both roles, for which `background` has threads;
     - `runs`: *Totara Connect client › Synchronisations*.
     """
@@ -45,6 +47,7 @@ def includeme(config: Configurator) -> None:
     config.include(auth)
     config.include(client_settings)
     config.include(servers)
+    config.include(renewal)
     config.include(background)
     config.include(tasks)
     config.include(runs)
