@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 
 import pytest
 from support import databases, traps
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector all that the tests are made of: going through it took a third of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(scope="session", autouse=True)
