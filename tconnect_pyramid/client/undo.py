@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Table, and_, delete, insert, or_, select, update
+from sqlalchemy import UniqueConstraint, delete, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client.sync import history, lease
-from tconnect_pyramid.client.sync.former import LOCAL, TABLES, open_kept, read_rows
+from tconnect_pyramid.client.sync.former import LOCAL, open_kept
 from tconnect_pyramid.client.sync.pause import pause
-from tconnect_pyramid.client.sync.plan import USERS, Action
-from tconnect_pyramid.client.sync.report import COUNTED, LineView, RunReport
+from tconnect_pyramid.client.sync.plan import USERS, Action, Change, Changes, Lines
+from tconnect_pyramid.client.sync.report import COUNTED, RunReport
+from tconnect_pyramid.client.undo_rows import restore_rows
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
-from tconnect_pyramid.directory.accounts import forget_digests, in_batches
+from tconnect_pyramid.directory.accounts import BATCH, forget_digests, in_batches
+from tconnect_pyramid.directory.columnmap import ColumnMap
 from tconnect_pyramid.errors import Conflict, NotFound
-from tconnect_pyramid.models import Counterpart, Job, Link, Run, Server, Undo
+from tconnect_pyramid.models import Link, Run, Server, Undo
 from tconnect_pyramid.texts import text as _
 
 UNDONE_FROM = frozenset({history.DONE, history.PARTIAL})
-JOB, COUNTERPART = Job.__tablename__, Counterpart.__tablename__
 
 GONE = _("the account is gone")
 NOT_LINKED = _("the account is not this person's any more")
 DELETED_SINCE = _("the account was deleted since")
 BACK_ALREADY = _("the account is back already")
 SUSPENDED_ALREADY = _("the account is suspended already")
+AS_BEFORE = _("is as it was before the run already")
 PROTECTED = _("an administrator's or a protected account is neither suspended nor deleted")
 
 
@@ -81,9 +82,9 @@ def undo_run(context: Context, run_id: int, *, actor: str, dry_run: bool = False
                     run.server_idnumber,
                     run.id,
                     history.PLANNED if dry_run else history.UNDONE,
-                    {name: work.counts[name] for name in COUNTED},
+                    {name: work.told.counts[name] for name in COUNTED},
                     round(time.monotonic() - began, 3),
-                    lines=work.lines,
+                    lines=Lines(work.told, {}),
                     origin=run.origin,
                     started=now,
                 )
@@ -115,8 +116,7 @@ class _Work:
     session: Session
     context: Context
     run: Run
-    lines: list[LineView] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    told: Changes = field(default_factory=Changes)
     notices: list[int] = field(default_factory=list)
     protected: Collection[str] = ()
 
@@ -124,18 +124,20 @@ class _Work:
         self.protected = self.context.options(self.session).client_protected_accounts
         for records in open_kept(self.session, self.context, self.run.id):
             self._take_back({record["key"]: record for record in records})
-        # A list, as links are written meanwhile.
-        created = self.session.execute(
-            select(Link.account_key, Link.person_id).where(
-                Link.created_by_run == self.run.id, Link.server_id == self.run.server_id
-            )
-        ).all()
-        for some in in_batches(created):
-            self._suspend_created({key: person for key, person in some})  # noqa: C416 - no pairs to mypy
+        # Page by page, as links are written meanwhile.
+        made = (
+            select(Link.person_id, Link.account_key)
+            .where(Link.created_by_run == self.run.id, Link.server_id == self.run.server_id)
+            .order_by(Link.person_id)
+            .limit(BATCH)
+        )
+        created = self.session.execute(made).all()
+        while created:
+            self._suspend_created({link.account_key: link.person_id for link in created})
+            created = self.session.execute(made.where(Link.person_id > created[-1].person_id)).all()
 
     def _tell(self, action: Action, person: int | None, key: int, subject: str, detail: str = "") -> None:
-        self.counts[action] += 1
-        self.lines.append(LineView(action, person, key, subject, detail))
+        self.told.append(Change(action, USERS, person, key, subject, reason=detail))
 
     def _is_protected(self, account: Mapping[str, Any]) -> bool:
         return bool(account["admin"]) or account["username"] in self.protected
@@ -184,32 +186,34 @@ class _Work:
                 )
             )
         }
-        wanted = {
-            pair[0]
-            for each in records.values()
-            for name, pair in each["fields"].items()
-            if name == "username"
-        }
-        holders = accounts.by_username(session, wanted)
+        taken = self._taken_fields(records)
         values: dict[int, dict[str, Any]] = {}
         kept: dict[int, list[str]] = {}
         flags: dict[int, bool] = {}
         for key, record in records.items():
             link, account = links.get(key), current.get(key)
-            reason = self._why_skipped(record, account, link, holders)
+            reason = self._why_skipped(record, account, link, taken.get(key, ()))
             if account is None or link is None or reason:
                 self._tell(Action.SKIPPED, record["person"], key, record["subject"], reason)
                 continue
-            values[key], kept[key] = _former(record, account, is_suspended_by_sync=link.suspended_by_sync)
-            if Action.UNDELETED in record["actions"]:
-                values[key]["password"] = None
+            values[key], kept[key] = _former(
+                record,
+                account,
+                is_suspended_by_sync=link.suspended_by_sync,
+                taken=taken.get(key, ()),
+            )
             if "suspended" in values[key]:
                 flags[key] = bool(values[key]["suspended"])
         unlinked = [key for key in values if Action.LINKED in records[key]["actions"]]
+        changed, left = restore_rows(
+            session, self.run.server_id, {key: records[key]["rows"] for key in values}
+        )
+        for key, names in left.items():
+            kept[key] += names
+        # What they have got since goes too.
+        accounts.mark_deleted(session, [key for key in values if Action.UNDELETED in records[key]["actions"]])
         now = self.context.clock()
         accounts.update(session, {key: {**each, "timemodified": now} for key, each in values.items()})
-        for key, names in self._restore_rows({key: records[key]["rows"] for key in values}).items():
-            kept[key] += names
         self._flag(flags)
         forget_digests(session, values)
         for some in in_batches(unlinked):
@@ -217,16 +221,16 @@ class _Work:
         leaving = [key for key, each in values.items() if each.get("suspended") or each.get("deleted")]
         self.notices += sessions.end_of_accounts(session, self.context, [*leaving, *unlinked], "sync")
         for key, each in values.items():
-            self._tell_of(records[key], each, kept[key])
+            self._tell_of(records[key], each, kept[key], has_effect=bool(each) or key in changed)
 
     def _why_skipped(
         self,
         record: Mapping[str, Any],
         account: Mapping[str, Any] | None,
         link: Any,
-        holders: Mapping[str, int],
+        taken: Collection[str],
     ) -> str:
-        key, fields, actions = record["key"], record["fields"], record["actions"]
+        fields, actions = record["fields"], record["actions"]
         if account is None:
             return GONE
         if link is None or link.person_id != record["person"] or account["auth"] != rules.AUTH:
@@ -236,19 +240,33 @@ class _Work:
                 return BACK_ALREADY
         elif account["deleted"]:
             return DELETED_SINCE
-        name = fields.get("username", [account["username"]])[0]
-        if holders.get(name, key) != key:
-            return _("the user name ${name} belongs to another account now", name=name)
+        if Action.DELETED in actions and "username" in taken:
+            return _("the user name ${name} belongs to another account now", name=fields["username"][0])
         takes_away = Action.UNDELETED in actions or fields.get("suspended", [0])[0]
         return PROTECTED if takes_away and self._is_protected(account) else ""
 
-    def _tell_of(self, record: Mapping[str, Any], values: Mapping[str, Any], kept: list[str]) -> None:
+    def _taken_fields(self, records: Mapping[int, Mapping[str, Any]]) -> dict[int, set[str]]:
+        """The fields of accounts whose old value is another account's by now, and can be that of one only."""
+        taken: dict[int, set[str]] = {}
+        for name in _unique_fields(self.context.accounts.columns):
+            wanted = {key: each["fields"][name][0] for key, each in records.items() if name in each["fields"]}
+            holders = self.context.accounts.matching(self.session, name, filter(None, wanted.values()))
+            for key, value in wanted.items():
+                # Who gives the value back in the same moment is not in the way.
+                if any(each.key not in {key, *wanted} for each in holders.get(value, ())):
+                    taken.setdefault(key, set()).add(name)
+        return taken
+
+    def _tell_of(
+        self, record: Mapping[str, Any], values: Mapping[str, Any], kept: list[str], *, has_effect: bool
+    ) -> None:
         told = []
         if Action.LINKED in record["actions"]:
             told.append(_("is a local account again"))
         if kept:
             told.append(_("changed since, and left: ${names}", names=", ".join(sorted(set(kept)))))
-        has_effect = values or Action.LINKED in record["actions"] or record["rows"]
+        if not told and not has_effect:
+            told.append(AS_BEFORE)
         action = (
             Action.UNDELETED
             if Action.DELETED in record["actions"]
@@ -271,119 +289,40 @@ class _Work:
                     update(Link).where(Link.account_key.in_(some)).values(suspended_by_sync=flag)
                 )
 
-    # --- what belongs to accounts --------------------------------------------------------------------
 
-    def _restore_rows(self, changes: Mapping[int, Mapping[str, Any]]) -> dict[int, list[str]]:
-        """Put back rows that went, and remove those that came; gives the tables in which something was changed since."""
-        kept: dict[int, list[str]] = {}
-        going: dict[str, list[list[Any]]] = {name: [] for name in TABLES}
-        coming: dict[str, list[list[Any]]] = {name: [] for name in TABLES}
-        keys = [key for key, tables in changes.items() if tables]
-        current = read_rows(self.session, keys, TABLES)
-        for key, tables in changes.items():
-            for name, (before, after) in tables.items():
-                old, new, now = (
-                    _by_key(TABLES[name], rows) for rows in (before, after, current[name].get(key, []))
-                )
-                for id_ in sorted(old.keys() | new.keys()):
-                    if old.get(id_) == new.get(id_):
-                        continue
-                    if now.get(id_) != new.get(id_):
-                        kept.setdefault(key, []).append(name.removeprefix("tconnect_"))
-                        continue
-                    going[name] += [now[id_]] if id_ in now else []
-                    coming[name] += [old[id_]] if id_ in old else []
-        for name in reversed([*TABLES]):
-            _remove(self.session, TABLES[name], going[name])
-        for name, table in TABLES.items():
-            rows = [dict(zip(table.columns.keys(), row, strict=True)) for row in coming[name]]
-            for some in in_batches(self._possible(name, rows)):
-                self.session.execute(insert(table), some)
-        return kept
-
-    def _possible(self, name: str, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The rows that can be written: what some of them refer to may be gone, or have come under another id."""
-        session, table = self.session, TABLES[name]
-        there = {}
-        for column in table.columns:
-            for reference in column.foreign_keys:
-                ids = {row[column.key] for row in rows if row[column.key] is not None}
-                target = reference.column
-                there[column] = {
-                    id_
-                    for some in in_batches(ids)
-                    for id_ in session.scalars(select(target).where(target.in_(some)))
-                }
-        taken = self._taken(name, rows)
-        if name == COUNTERPART:
-            column = table.c.local_id
-            there[column] = {
-                id_
-                for some in in_batches({row["local_id"] for row in rows})
-                for id_ in session.scalars(select(Job.id).where(Job.id.in_(some)))
-            }
-        for row in rows:
-            gone = [
-                column
-                for column, ids in there.items()
-                if row[column.key] is not None and row[column.key] not in ids
-            ]
-            if any(not column.nullable for column in gone):
-                continue
-            row.update((column.key, None) for column in gone)
-            mine = (row["account_key"], row["idnumber"]) if name == JOB else row.get("remote_id")
-            if mine not in taken:
-                yield row
-
-    def _taken(self, name: str, rows: list[dict[str, Any]]) -> set[Any]:
-        """What must be the only one of its kind and is there: ID numbers of an account's jobs, ids of jobs at the server."""
-        taken: set[Any] = set()
-        if name == JOB:
-            for some in in_batches({row["account_key"] for row in rows}):
-                asked = select(Job.account_key, Job.idnumber).where(Job.account_key.in_(some))
-                taken.update((key, idnumber) for key, idnumber in self.session.execute(asked))
-        elif name == COUNTERPART:
-            for some in in_batches({row["remote_id"] for row in rows}):
-                counterparts = select(Counterpart.remote_id).where(
-                    Counterpart.remote_id.in_(some),
-                    Counterpart.kind == "job",
-                    Counterpart.server_id == self.run.server_id,
-                )
-                taken.update(self.session.scalars(counterparts))
-        return taken
+def _unique_fields(columns: ColumnMap) -> list[str]:
+    """The fields of which no two accounts may have the same value; an email address only where the table says so."""
+    names = ["username", "idnumber"]
+    email = columns.fields.get("email")
+    alone = [
+        {column.name for column in each.columns}
+        for each in (*columns.table.constraints, *columns.table.indexes)
+        if isinstance(each, UniqueConstraint) or getattr(each, "unique", False)
+    ]
+    name = getattr(email, "name", None)
+    return [*names, "email"] if {name} in alone else names
 
 
 def _former(
-    record: Mapping[str, Any], account: Mapping[str, Any], *, is_suspended_by_sync: bool
+    record: Mapping[str, Any],
+    account: Mapping[str, Any],
+    *,
+    is_suspended_by_sync: bool,
+    taken: Collection[str],
 ) -> tuple[dict[str, Any], list[str]]:
     """The values that come back, and the fields that somebody has changed since."""
     values, kept = {}, []
-    # What a taken over account logged in with comes back in any case: it is of no other use.
-    always = {"auth", "password"} if Action.LINKED in record["actions"] else frozenset[str]()
+    always: Collection[str] = ()
+    if Action.LINKED in record["actions"]:
+        # What a taken over account logged in with comes back in any case: it is of no other use.
+        always = {"auth", "password"}
+    elif Action.UNDELETED in record["actions"]:
+        # Nobody can be deleted and keep what is to be free for others.
+        always = {"deleted", "username", "email", "idnumber"}
     for name, (old, new) in record["fields"].items():
         is_lifted = name == "suspended" and Action.SUSPENDED in record["actions"] and not is_suspended_by_sync
-        if name in always or (account[name] == new and not is_lifted):
+        if name in always or (account[name] == new and not is_lifted and name not in taken):
             values[name] = old
-        else:
+        elif account[name] != old or is_lifted:
             kept.append(name)
     return values, kept
-
-
-def _by_key(table: Table, rows: list[list[Any]]) -> dict[tuple[Any, ...], list[Any]]:
-    places = [place for place, column in enumerate(table.columns) if column.primary_key]
-    return {tuple(row[place] for place in places): row for row in rows}
-
-
-def _remove(session: Session, table: Table, rows: list[list[Any]]) -> None:
-    keys = [*table.primary_key.columns]
-    for some in in_batches(_by_key(table, rows), 100):
-        session.execute(
-            delete(table).where(
-                or_(
-                    *(
-                        and_(*(column == value for column, value in zip(keys, id_, strict=True)))
-                        for id_ in some
-                    )
-                )
-            )
-        )

@@ -70,9 +70,17 @@ class Former:
         rows = self._read()
         for key, record in self.records.items():
             if key in self.whole:
-                kept = LOCAL if Action.LINKED in record["actions"] else FIELDS
-                pairs = ((name, self.fields[key][name], after[key][name]) for name in kept)
-                record["fields"] = {name: [old, new] for name, old, new in pairs if old != new}
+                is_linked = Action.LINKED in record["actions"]
+                pairs = (
+                    (name, self.fields[key][name], after[key][name])
+                    for name in (LOCAL if is_linked else FIELDS)
+                )
+                record["fields"] = {
+                    name: [old, new]
+                    for name, old, new in pairs
+                    # A later run may bring a password to somebody who keeps theirs for now.
+                    if old != new or (is_linked and name == "password")
+                }
             pairs_of_rows = {
                 name: (self.rows[name].get(key, []), found.get(key, [])) for name, found in rows.items()
             }
@@ -112,7 +120,9 @@ class Former:
 
 def keep(session: Session, context: Context, run_id: int, records: Sequence[Mapping[str, Any]]) -> None:
     """Keep what was replaced, and that the run can be undone, though it may have made accounts only."""
-    session.execute(insert(Undo).values(run_id=run_id, sealed=context.box.seal(json.dumps(records))))
+    # What a host's column holds besides texts and numbers is never what it was, so it stays, and is told.
+    sealed = context.box.seal(json.dumps(records, default=str))
+    session.execute(insert(Undo).values(run_id=run_id, sealed=sealed))
 
 
 def read_rows(session: Session, keys: Collection[int], names: Iterable[str]) -> Rows:
