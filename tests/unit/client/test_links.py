@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import select
+from support import host_accounts
 from support.client_site import FIRST, HASH, SECOND, client_site, photographed
 from support.lists import TABLES, cohort, dump, job, nonzero, person, tombstone
 
@@ -417,6 +418,25 @@ def test_an_account_that_became_an_administrators_meanwhile_is_left(site):
     site.server.on_call = lambda: site.write(key, admin=True)
     report = relink(site, key, 5)
     assert (report.state, "administrator" in report.message) == ("failed", True)
+
+
+def test_on_a_hosts_own_table(make_database):
+    host = {"accounts": host_accounts.columns(), "before": host_accounts.make_tables}
+    with client_site(make_database(), **host) as site:
+        site.server.people = [person(3), person(4)]
+        site.sync()
+        key = site.key(3)
+        with pytest.raises(InvalidInput, match="choose manual"):
+            unlink(site, key, new_auth="nologin")
+        done = unlink(site, key, username="ana")
+        assert done.outlook == ("A run now would make an account for this person.",)
+        site.server.people[0]["city"] = "Oslo"
+        assert relink(site, key).state == "done"
+        shown = site.shown(key)
+        assert (shown["username"], shown["city"], shown["person_id"]) == ("ana", "Oslo", 3)
+        site.server.people = []
+        assert told(sync(site)) == [("suspended", 3)]
+        assert (site.shown(key)["suspended"], site.state(4)) == (True, "live")
 
 
 # --- who is meant --------------------------------------------------------------------------------------
