@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from heapq import merge
+from itertools import chain, groupby, pairwise
+from typing import Literal, cast
 
 from tconnect_pyramid.errors import BadRecord, BadReply
 from tconnect_pyramid.protocol.columns import (
@@ -127,16 +130,52 @@ def _write(
     return record
 
 
+class Members:
+    """The ids of a collection's members as they come, eight bytes each."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._runs: list[array[int]] = []
+        self._odd = 0
+
+    def add(self, entries: Sequence[object]) -> None:
+        """Add the next entries of the list."""
+        ids = [canonical_int(entry.get("id")) if isinstance(entry, dict) else None for entry in entries]
+        if not all(ids):
+            self._odd = self._odd or self.total + 1 + next(place for place, id_ in enumerate(ids) if not id_)
+            self.total += len(ids)
+        else:
+            self.add_ids(cast("list[int]", ids))
+
+    def add_ids(self, ids: Collection[int]) -> None:
+        """Add the ids of the next entries, each a number above 0."""
+        self._runs.append(array("q", sorted({*ids})))
+        self.total += len(ids)
+
+    def ids(self, remote_id: int) -> array[int]:
+        """Them all, in order and each once; raises `BadRecord` when one of the entries has none."""
+        if self._odd:
+            raise BadRecord(
+                remote_id,
+                _("member ${position} of ${total} has no usable id", position=self._odd, total=self.total),
+            )
+        runs = [run for run in self._runs if run]
+        if all(one[-1] < other[0] for one, other in pairwise(runs)):
+            return array("q", chain.from_iterable(runs))
+        # Sorting all at once would make an object of each.
+        return array("q", (id_ for id_, _same in groupby(merge(*runs))))
+
+
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """An audience or course as a server sends it; `members` are ids of people there, each once."""
+    """An audience or course as a server sends it; `members` are ids of people there, in order and each once."""
 
     kind: Kind
     id: int
     name: str
     idnumber: str
     description: str
-    members: tuple[int, ...]
+    members: array[int]
 
 
 def read_collections(data: object) -> list[tuple[Kind, object]]:
@@ -159,8 +198,8 @@ def read_collections(data: object) -> list[tuple[Kind, object]]:
 def read_collection(kind: Kind, raw: object) -> CollectionRecord:
     """One record, its strings cleaned; raises `BadRecord` when it cannot be used.
 
-    A list of members that is missing or odd makes the whole record unusable: taken for empty it
-    would empty the audience (protocol 5).
+    Its members are a list of entries, or `Members`. Such a list that is missing or odd makes the whole record
+    unusable: taken for empty it would empty the audience (protocol 5).
     """
     if not isinstance(raw, dict):
         raise BadRecord(None, _("the ${kind} is not an object", kind=kind))
@@ -178,16 +217,11 @@ def read_collection(kind: Kind, raw: object) -> CollectionRecord:
     )
 
 
-def _read_members(raw: object, remote_id: int) -> tuple[int, ...]:
-    if not isinstance(raw, list):
-        raise BadRecord(remote_id, _("members is not a list"))
-    members: dict[int, None] = {}
-    for position, entry in enumerate(raw, start=1):
-        member = canonical_int(entry.get("id")) if isinstance(entry, dict) else None
-        if not member:
-            raise BadRecord(
-                remote_id,
-                _("member ${position} of ${total} has no usable id", position=position, total=len(raw)),
-            )
-        members[member] = None
-    return tuple(members)
+def _read_members(raw: object, remote_id: int) -> array[int]:
+    if isinstance(raw, list):
+        members = Members()
+        members.add(raw)
+        return members.ids(remote_id)
+    if isinstance(raw, Members):
+        return raw.ids(remote_id)
+    raise BadRecord(remote_id, _("members is not a list"))

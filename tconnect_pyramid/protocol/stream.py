@@ -7,7 +7,8 @@ list of whole ones must end with a record, so a cut that was inside one, or insi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import BinaryIO
 
 import msgspec
@@ -18,6 +19,8 @@ LONGEST_RECORD = 2**25
 MOST_CUTS = 200
 """Places that are tried in one part before somebody slower, and exact, has to read the whole."""
 _WINDOW = 2**16
+_LONGEST_MARK = 2**10
+"""Bytes of the longest text that stands between lists or records."""
 _CUT = re.compile(rb"\}\s*,\s*(?=\{)")
 _TAIL = re.compile(rb"\]\s*\}\s*\}\s*\Z")
 
@@ -36,30 +39,109 @@ def cut_list(file: BinaryIO, name: str, parse: Parse = _decode) -> Iterator[list
 
     Raises NotCut, after some parts maybe, where the reply is not simply that.
     """
-    file.seek(0)
-    head = re.compile(
+    for _, records in cut_lists(file, (name,), parse):
+        yield records
+
+
+def cut_lists(
+    file: BinaryIO, names: Sequence[str], parse: Parse = _decode
+) -> Iterator[tuple[str, list[object]]]:
+    """The same of a reply that is these lists and nothing else, in this order: each part with its list's name."""
+    text = Text(file)
+    text.need(opening(names[0]))
+    for name, following in pairwise(names):
+        end = re.compile(rb'\]\s*,\s*"%b"\s*:\s*\[' % following.encode())
+        for records in _up_to(end, text, parse):
+            yield name, records
+    for records in _to_the_end(text, parse):
+        yield names[-1], records
+
+
+def opening(name: str) -> re.Pattern[bytes]:
+    """What stands before the records of the first list of a successful reply."""
+    return re.compile(
         rb'\s*\{\s*"status"\s*:\s*"success"\s*,\s*"data"\s*:\s*\{\s*"%b"\s*:\s*\[' % name.encode()
     )
-    text = file.read(PIECE)
-    found = head.match(text)
-    if found is None:
-        raise NotCut
-    text = text[found.end() :]
-    while piece := file.read(PIECE):
-        text += piece
-        records, rest = _part(text, parse)
-        if records:
-            yield records
-            text = text[rest:]
-        elif len(text) > LONGEST_RECORD:
+
+
+class Text:
+    """A file's text: `ahead` is what has been looked at, and up to `at` it has been read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self._file = file
+        self.ahead = b""
+        self.at = 0
+
+    def more(self) -> bool:
+        """Look further ahead; False where there is no more."""
+        piece = self._file.read(PIECE)
+        self.ahead = self.ahead[self.at :] + piece
+        self.at = 0
+        return bool(piece)
+
+    def take(self, pattern: re.Pattern[bytes]) -> bool:
+        """Read on behind what stands here, if it is that."""
+        while len(self.ahead) - self.at < _LONGEST_MARK and self.more():
+            pass
+        found = pattern.match(self.ahead, self.at)
+        if found is not None:
+            self.at = found.end()
+        return found is not None
+
+    def need(self, pattern: re.Pattern[bytes]) -> None:
+        """Read on behind what must stand here."""
+        if not self.take(pattern):
             raise NotCut
-    tail = _TAIL.search(text, max(0, len(text) - _WINDOW))
+
+    def find(self, pattern: re.Pattern[bytes]) -> int | None:
+        """Where it ends the next time that it stands in the text; None where no record is that long."""
+        searched = 0
+        while (found := pattern.search(self.ahead, self.at + searched)) is None:
+            searched = max(0, len(self.ahead) - self.at - _LONGEST_MARK)
+            if searched > LONGEST_RECORD or not self.more():
+                return None
+        return found.end()
+
+    def is_read(self) -> bool:
+        """Whether nothing follows."""
+        return self.at == len(self.ahead) and not self.more()
+
+
+def _up_to(end: re.Pattern[bytes], text: Text, parse: Parse) -> Iterator[list[object]]:
+    """The records of a list that another one follows."""
+    while (found := end.search(text.ahead, text.at)) is None:
+        yield from _some(text, parse)
+        if not text.more():
+            raise NotCut
+    yield _last(text.ahead[text.at : found.start()], parse)
+    text.at = found.end()
+
+
+def _to_the_end(text: Text, parse: Parse) -> Iterator[list[object]]:
+    """The records of the last list."""
+    while text.more():
+        yield from _some(text, parse)
+    tail = _TAIL.search(text.ahead, max(0, len(text.ahead) - _WINDOW))
     if tail is None:
         raise NotCut
-    last = _parsed(text[: tail.start()], parse)
-    if last is None:
+    yield _last(text.ahead[: tail.start()], parse)
+
+
+def _some(text: Text, parse: Parse) -> Iterator[list[object]]:
+    records, rest = _part(text.ahead[text.at :], parse)
+    if records:
+        text.at += rest
+        yield records
+    elif len(text.ahead) - text.at > LONGEST_RECORD:
         raise NotCut
-    yield last
+
+
+def _last(text: bytes, parse: Parse) -> list[object]:
+    records = _parsed(text, parse)
+    if records is None:
+        raise NotCut
+    return records
 
 
 def _part(text: bytes, parse: Parse) -> tuple[list[object], int]:

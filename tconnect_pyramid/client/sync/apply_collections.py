@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, delete, insert, update
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.client.sync.apply_users import MANY
 from tconnect_pyramid.client.sync.history import Applied, tell
+from tconnect_pyramid.client.sync.ids import KeptIds
 from tconnect_pyramid.client.sync.plan_collections import CollectionsPlan, Target, kept_as
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.audiences import Kept, offer_new, remove_audiences
+from tconnect_pyramid.directory.bulk import know_size, put
 from tconnect_pyramid.models import AwaitedMember, Base, Collection
 from tconnect_pyramid.peers import ServerPeer
+
+Owned = Iterable[tuple[int | None, KeptIds]]
+"""Ids with what they belong to."""
 
 
 def apply_collections(
@@ -91,41 +97,42 @@ def _make(session: Session, kept: Kept, peer: ServerPeer, targets: Sequence[Targ
 
 
 def _write_members(session: Session, kept: Kept, targets: Sequence[Target]) -> None:
-    _write_pairs(
-        session,
-        _table(kept.members),
-        ("account_key", kept.owner.key),
-        leaving=[(key, target.local_id) for target in targets for key in target.leave],
-        coming=[(key, target.local_id) for target in targets for key in target.join],
-    )
+    names = ("account_key", kept.owner.key)
+    leaving = ((target.local_id, target.leave) for target in targets)
+    coming = ((target.local_id, target.join) for target in targets)
+    _remove(session, _table(kept.members), names, leaving)
+    _add(session, _table(kept.members), names, coming)
 
 
 def _write_awaited(session: Session, targets: Sequence[Target]) -> None:
-    _write_pairs(
-        session,
-        _table(AwaitedMember),
-        ("person_id", "collection_id"),
-        leaving=[(person, target.collection_id) for target in targets for person in target.unawait],
-        coming=[(person, target.collection_id) for target in targets for person in target.await_],
-    )
+    names = ("person_id", "collection_id")
+    leaving = ((target.collection_id, target.unawait) for target in targets)
+    coming = ((target.collection_id, target.await_) for target in targets)
+    _remove(session, _table(AwaitedMember), names, leaving)
+    _add(session, _table(AwaitedMember), names, coming)
 
 
-def _write_pairs(
-    session: Session,
-    table: Table,
-    names: tuple[str, str],
-    *,
-    leaving: Sequence[tuple[int, int | None]],
-    coming: Sequence[tuple[int, int | None]],
-) -> None:
-    one, other = names
-    if leaving:
-        session.execute(
-            delete(table).where(table.c[one] == bindparam("one"), table.c[other] == bindparam("other")),
-            [{"one": first, "other": second} for first, second in leaving],
-        )
-    if coming:
-        session.execute(insert(table), [{one: first, other: second} for first, second in coming])
+def _remove(session: Session, table: Table, names: tuple[str, str], leaving: Owned) -> None:
+    """Remove rows, some hundred of one collection at a time."""
+    one, owner = (table.c[name] for name in names)
+    for owned_by, ids in leaving:
+        for some in in_batches(ids):
+            session.execute(delete(table).where(owner == owned_by, one.in_(some)))
+
+
+def _add(session: Session, table: Table, names: tuple[str, str], coming: Owned) -> None:
+    """Add rows, those of all collections at once."""
+    number = 0
+
+    def rows() -> Iterator[tuple[int, int | None]]:
+        nonlocal number
+        for owned_by, ids in coming:
+            number += len(ids)
+            yield from ((id_, owned_by) for id_ in ids)
+
+    put(session, table, names, rows())
+    if number >= MANY:
+        know_size(session, [table])
 
 
 def _table(mapped_class: type[Base]) -> Table:

@@ -32,7 +32,7 @@ from tconnect_pyramid.client.sync.plan import (
 from tconnect_pyramid.client.sync.plan_collections import plan_collections
 from tconnect_pyramid.client.sync.plan_hierarchy import plan_hierarchy
 from tconnect_pyramid.client.sync.plan_users import plan_users
-from tconnect_pyramid.client.sync.read import read_sets, read_trees
+from tconnect_pyramid.client.sync.read import read_trees
 from tconnect_pyramid.client.sync.receive import Reply, receive
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.sync.single import OnePerson
@@ -74,17 +74,17 @@ class _Steps:
 _STEPS = {
     POSITIONS: _Steps(
         partial(receive, service=services.GET_POSITIONS),
-        lambda reply: read_trees(POSITIONS, reply.data()),
+        partial(read_trees, POSITIONS),
         partial(plan_hierarchy, kind=POSITIONS),
         apply_hierarchy,
     ),
     ORGANISATIONS: _Steps(
         partial(receive, service=services.GET_ORGANISATIONS),
-        lambda reply: read_trees(ORGANISATIONS, reply.data()),
+        partial(read_trees, ORGANISATIONS),
         partial(plan_hierarchy, kind=ORGANISATIONS),
         apply_hierarchy,
     ),
-    # People are read while they are planned: there may be more than fit into memory.
+    # People and collections are read while they are planned: there may be more than fit into memory.
     USERS: _Steps(
         partial(receive, service=services.GET_USERS),
         lambda reply: reply,
@@ -94,7 +94,7 @@ _STEPS = {
     ),
     COLLECTIONS: _Steps(
         partial(receive, service=services.GET_USER_COLLECTIONS),
-        lambda reply: read_sets(reply.data()),
+        lambda reply: reply,
         plan_collections,
         apply_collections,
     ),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.client.sync.ids import IdFile, Ids, KeptIds
 from tconnect_pyramid.client.sync.plan import COLLECTIONS, Action, Change, Plan, members_told, visible
-from tconnect_pyramid.client.sync.read import Sets
+from tconnect_pyramid.client.sync.plan_members import MemberPlanner, Membership
+from tconnect_pyramid.client.sync.read import Fault, Sets
+from tconnect_pyramid.client.sync.receive import Reply
 from tconnect_pyramid.client.sync.report import COUNTED_MEMBERS
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.audiences import AUDIENCES, GROUPS, Kept
 from tconnect_pyramid.directory.markup import clean_html
-from tconnect_pyramid.models import AwaitedMember, Collection, Link
+from tconnect_pyramid.models import Collection
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.collections import CollectionRecord
 from tconnect_pyramid.texts import text as _
@@ -32,7 +34,9 @@ IN_DOUBT = _(
     "here stay as they are"
 )
 BATCH = 100
-"""Collections whose members are looked up together."""
+"""The most collections whose members are looked up together."""
+BATCH_MEMBERS = 100_000
+"""As many members close a batch."""
 
 
 @dataclass(slots=True)
@@ -47,11 +51,11 @@ class Target:
     remote_id: int
     collection_id: int | None
     local_id: int | None
-    values: dict[str, Any] = field(default_factory=dict)
-    join: list[int] = field(default_factory=list)
-    leave: list[int] = field(default_factory=list)
-    await_: list[int] = field(default_factory=list)
-    unawait: list[int] = field(default_factory=list)
+    values: dict[str, Any]
+    join: KeptIds
+    leave: KeptIds
+    await_: KeptIds
+    unawait: KeptIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +93,48 @@ def local_idnumber(kind: str, remote_id: int, serveridnumber: str) -> str:
     return f"tc_{kind}_{remote_id}_{serveridnumber}"
 
 
-def plan_collections(session: Session, context: Context, peer: ServerPeer, sets: Sets) -> CollectionsPlan:
-    """What the lists ask for; a fixed number of statements for each batch of collections. Writes nothing."""
-    planner = _Planner(session, context, peer, sets)
-    for records in in_batches(sets.records, BATCH):
+def plan_collections(session: Session, context: Context, peer: ServerPeer, reply: Reply) -> CollectionsPlan:
+    """What a reply's lists ask for; a fixed number of statements for each batch of collections. Writes nothing.
+
+    Raises BadReply when the reply is no success, is not whole, or lacks one of its lists (protocol 5).
+    """
+    planner = _Planner(session, context, peer)
+    sets = Sets(reply)
+    for records in _batches(sets):
         planner.decide(records)
-    planner.decide_missing()
+    planner.plan.lists_nobody = sets.lists_nothing
+    planner.tell_faults(sets.faults)
+    planner.decide_missing(sets)
     planner.tell_left_alone()
     return planner.plan
 
 
+def _batches(records: Iterable[CollectionRecord]) -> Iterator[list[CollectionRecord]]:
+    batch: list[CollectionRecord] = []
+    members = 0
+    for record in records:
+        batch.append(record)
+        members += len(record.members)
+        if len(batch) == BATCH or members >= BATCH_MEMBERS:
+            yield batch
+            batch, members = [], 0
+    if batch:
+        yield batch
+
+
 class _Planner:
-    def __init__(self, session: Session, context: Context, peer: ServerPeer, sets: Sets) -> None:
+    def __init__(self, session: Session, context: Context, peer: ServerPeer) -> None:
         self.session = session
-        self.context = context
         self.peer = peer
-        self.sets = sets
         self.now = context.clock()
         self.kept = kept_as(context)
-        self.plan = CollectionsPlan(kind=COLLECTIONS, lists_nobody=sets.lists_nothing)
-        for fault in sets.faults:
+        self.plan = CollectionsPlan(kind=COLLECTIONS)
+        self.ids = IdFile()
+        self.members = MemberPlanner(session, context, peer, self.kept)
+        self.known = self._known()
+
+    def tell_faults(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
             self.plan.changes.append(
                 Change(
                     Action.SKIPPED,
@@ -120,77 +146,64 @@ class _Planner:
                     is_fault=True,
                 )
             )
-        self.known = self._known()
-        # Whose link is in doubt: their accounts keep the memberships they have.
-        self.doubted: dict[int, int] = {}
-        self.left_alone: set[int] = set()
-        self.key_by_person = self._usable_people()
-        self.person_by_doubted_key = {key: person for person, key in self.doubted.items()}
 
     def decide(self, records: Sequence[CollectionRecord]) -> None:
         known = [self.known.get((record.kind, record.id)) for record in records]
-        present = [it for it in known if it is not None]
-        members = self._members([it.local_id for it in present if it.row is not None])
-        awaited = self._awaited([it.id for it in present])
-        for record, it in zip(records, known, strict=True):
-            here = members[it.local_id] if it is not None and it.row is not None else set()
-            waiting = awaited[it.id] if it is not None else set()
-            self._decide_one(record, it, here, waiting)
+        memberships = [
+            Membership(
+                Ids(record.members),
+                None if it is None or it.row is None else it.local_id,
+                None if it is None else it.id,
+            )
+            for record, it in zip(records, known, strict=True)
+        ]
+        self.members.compare(memberships)
+        for record, it, membership in zip(records, known, memberships, strict=True):
+            self._decide_one(record, None if it is None else it.row, membership)
 
     def _decide_one(
-        self, record: CollectionRecord, it: Known | None, here: set[int], waiting: set[int]
+        self, record: CollectionRecord, row: Mapping[str, Any] | None, membership: Membership
     ) -> None:
-        wanted = {self.key_by_person[person] for person in record.members if person in self.key_by_person}
-        unknown = {person for person in record.members if person not in self.key_by_person}
-        if self.doubted:
-            here, unknown = self._without_doubted(here, unknown)
-        row = None if it is None else it.row
         values = self._values(record)
         changed = {name: v for name, v in values.items() if row is None or row[name] != v}
+        join, leave = membership.join, membership.leave
+        await_, unawait = membership.await_, membership.unawait
+        if not (changed or join or leave or await_ or unawait):
+            self.plan.unchanged += 1
+            return
         target = Target(
             record.kind,
             record.id,
-            None if it is None else it.id,
-            None if it is None or row is None else it.local_id,
-            values={**changed, "timemodified": self.now} if changed else {},
-            join=sorted(wanted - here),
-            leave=sorted(here - wanted),
-            await_=sorted(unknown - waiting),
-            unawait=sorted(waiting - unknown),
+            membership.collection,
+            membership.audience,
+            {**changed, "timemodified": self.now} if changed else {},
+            *map(self.ids.keep, (join, leave, await_, unawait)),
         )
-        if target.values or target.join or target.leave or target.await_ or target.unawait:
-            self.plan.targets.append(target)
-        if target.values or target.join or target.leave:
+        self.plan.targets.append(target)
+        if changed or join or leave:
             action = Action.CREATED if row is None else Action.UPDATED
             self._change(action, record.kind, record.id, record.name, target, {} if row is None else row)
         else:
             self.plan.unchanged += 1
 
-    def _without_doubted(self, here: set[int], unknown: set[int]) -> tuple[set[int], set[int]]:
-        """Those who are members here, and those in the list whom nobody is known as, without all who are in doubt."""
-        listed = unknown & self.doubted.keys()
-        staying = here & self.person_by_doubted_key.keys()
-        self.left_alone |= listed ^ {self.person_by_doubted_key[key] for key in staying}
-        return here - staying, unknown - listed
-
     def tell_left_alone(self) -> None:
         """Say of whom it is in doubt who they are, where that left a membership as it is."""
-        for person in sorted(self.left_alone):
+        for person in sorted(self.members.left_alone):
             self.plan.changes.append(
                 Change(
                     Action.SKIPPED,
                     PERSON,
                     person,
-                    self.doubted[person],
+                    self.members.doubted[person],
                     f"{PERSON} {person}",
                     reason=IN_DOUBT,
                     is_fault=True,
                 )
             )
 
-    def decide_missing(self) -> None:
-        listed = self.sets.listed()
-        unsure = self.sets.nameless_kinds()
+    def decide_missing(self, sets: Sets) -> None:
+        listed = sets.listed
+        unsure = sets.nameless_kinds()
         for (kind, remote_id), it in self.known.items():
             if (kind, remote_id) in listed:
                 continue
@@ -255,38 +268,3 @@ class _Planner:
                 row = None
             known[it.kind, it.remote_id] = Known(it.id, it.kind, it.remote_id, it.local_id, row)
         return known
-
-    def _usable_people(self) -> dict[int, int]:
-        """The keys of accounts that came from this server and are not deleted, by the person's id; `doubted` apart."""
-        accounts = self.context.accounts
-        rows = self.session.execute(
-            select(Link.person_id, Link.account_key, Link.in_doubt)
-            .join(accounts.columns.mapped_class, accounts.key == Link.account_key)
-            .where(Link.server_id == self.peer.id, accounts.not_deleted())
-        )
-        usable: dict[int, int] = {}
-        for person, key, in_doubt in rows:
-            (self.doubted if in_doubt else usable)[person] = key
-        return usable
-
-    def _members(self, local_ids: Iterable[int]) -> dict[int, set[int]]:
-        """The members who are linked to this server, whoever made them members, by audience."""
-        members = self.kept.members
-        found: dict[int, set[int]] = defaultdict(set)
-        for owner, key in self.session.execute(
-            select(self.kept.owner, members.account_key)
-            .join(Link, Link.account_key == members.account_key)
-            .where(self.kept.owner.in_(list(local_ids)), Link.server_id == self.peer.id)
-        ):
-            found[owner].add(key)
-        return found
-
-    def _awaited(self, collection_ids: Iterable[int]) -> dict[int, set[int]]:
-        found: dict[int, set[int]] = defaultdict(set)
-        for collection_id, person in self.session.execute(
-            select(AwaitedMember.collection_id, AwaitedMember.person_id).where(
-                AwaitedMember.collection_id.in_(list(collection_ids))
-            )
-        ):
-            found[collection_id].add(person)
-        return found

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from tconnect_pyramid.client.accounts import GUEST
 from tconnect_pyramid.client.sync.plan import FRAMEWORK_KINDS, ITEM_KINDS, POSITIONS, visible
-from tconnect_pyramid.client.sync.receive import People
+from tconnect_pyramid.client.sync.receive import People, Reply
 from tconnect_pyramid.errors import BadRecord
-from tconnect_pyramid.protocol.collections import CollectionRecord, read_collection, read_collections
+from tconnect_pyramid.protocol.collections import CollectionRecord, read_collection
 from tconnect_pyramid.protocol.hierarchies import (
+    FRAMEWORKS,
     FrameworkRecord,
     ItemRecord,
     Kind,
     read_framework,
-    read_hierarchy,
     read_item,
 )
 from tconnect_pyramid.protocol.plain_users import as_sent, read_record
@@ -41,23 +41,42 @@ class Fault:
     name: str
 
 
-@dataclass(slots=True)
 class Sets:
-    """Two lists of collections."""
+    """The collections of a reply, to be read once, one by one.
 
-    records: list[CollectionRecord] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    `listed` has kind and id of each, however bad its record. It and `faults` are complete when the last one has come.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self.listed: set[tuple[str, int]] = set()
+        self.faults: list[Fault] = []
+
+    def __iter__(self) -> Iterator[CollectionRecord]:
+        """The usable records, the first one of each collection; raises as `Reply.collections`."""
+        used: set[tuple[str, int]] = set()
+        for kind, raw in self._reply.collections():
+            try:
+                record = read_collection(kind, raw)
+            except BadRecord as error:
+                self._set_aside(Fault(kind, error.remote_id, error.reason, called(raw, _NAMES)))
+                continue
+            if (kind, record.id) in used:
+                self._set_aside(Fault(kind, record.id, TWICE, visible(record.name)))
+                continue
+            used.add((kind, record.id))
+            self.listed.add((kind, record.id))
+            yield record
+
+    def _set_aside(self, fault: Fault) -> None:
+        self.faults.append(fault)
+        if fault.remote_id is not None:
+            self.listed.add((fault.kind, fault.remote_id))
 
     @property
     def lists_nothing(self) -> bool:
         """True when both lists are empty, which would delete every collection."""
-        return not self.records and not self.faults
-
-    def listed(self) -> set[tuple[str, int]]:
-        """Kind and id of all that are listed, however bad their record."""
-        ids: set[tuple[str, int]] = {(record.kind, record.id) for record in self.records}
-        ids.update((fault.kind, fault.remote_id) for fault in self.faults if fault.remote_id is not None)
-        return ids
+        return not self.listed and not self.faults
 
     def nameless_kinds(self) -> set[str]:
         """The kinds of which a record has no usable id: none of these is surely gone."""
@@ -119,53 +138,39 @@ def read_people(reply: People) -> Iterator[list[UserRecord]]:
         yield records
 
 
-def read_sets(data: object) -> Sets:
-    """The reply of `get_user_collections`. Raises BadReply when one of its lists is missing (protocol 5)."""
-    sets = Sets()
-    seen: set[tuple[str, int]] = set()
-    for kind, raw in read_collections(data):
-        try:
-            record = read_collection(kind, raw)
-        except BadRecord as error:
-            sets.faults.append(Fault(kind, error.remote_id, error.reason, called(raw, _NAMES)))
-            continue
-        if (kind, record.id) in seen:
-            sets.faults.append(Fault(kind, record.id, TWICE, visible(record.name)))
-        else:
-            sets.records.append(record)
-        seen.add((kind, record.id))
-    return sets
-
-
-def read_trees(kind: str, data: object) -> Trees:
+def read_trees(kind: str, reply: Reply) -> Trees:
     """The reply of `get_positions` or `get_organisations`; nulls mean that there is nothing to do.
 
-    Raises BadReply when one of its lists is missing (protocol 5).
+    Raises as `Reply.hierarchy`.
     """
     word: Kind = "position" if kind == POSITIONS else "organisation"
-    lists = read_hierarchy(word, data)
-    if lists is None:
-        return Trees(absent=True)
-    frameworks, items = lists
     trees = Trees()
-    trees.frameworks, trees.framework_faults = _each(FRAMEWORK_KINDS[kind], read_framework, frameworks)
-    trees.items, trees.item_faults = _each(ITEM_KINDS[kind], partial(read_item, word), items)
+    frameworks = _Reader(FRAMEWORK_KINDS[kind], read_framework, trees.frameworks, trees.framework_faults)
+    items = _Reader(ITEM_KINDS[kind], partial(read_item, word), trees.items, trees.item_faults)
+    trees.absent = True
+    for name, raws in reply.hierarchy(word):
+        trees.absent = False
+        (frameworks if name == FRAMEWORKS else items).add(raws)
     return trees
 
 
-def _each(kind: str, read: Callable[[object], R], raws: Iterable[object]) -> tuple[list[R], list[Fault]]:
-    records: list[R] = []
-    faults: list[Fault] = []
-    seen: set[int] = set()
-    for raw in raws:
-        try:
-            record = read(raw)
-        except BadRecord as error:
-            faults.append(Fault(kind, error.remote_id, error.reason, called(raw, _NAMES)))
-            continue
-        if record.id in seen:
-            faults.append(Fault(kind, record.id, TWICE, visible(record.fullname)))
-        else:
-            records.append(record)
-        seen.add(record.id)
-    return records, faults
+class _Reader(Generic[R]):
+    def __init__(self, kind: str, read: Callable[[object], R], records: list[R], faults: list[Fault]) -> None:
+        self._kind = kind
+        self._read: Callable[[object], R] = read
+        self._records: list[R] = records
+        self._faults = faults
+        self._seen: set[int] = set()
+
+    def add(self, raws: Iterable[object]) -> None:
+        for raw in raws:
+            try:
+                record = self._read(raw)
+            except BadRecord as error:
+                self._faults.append(Fault(self._kind, error.remote_id, error.reason, called(raw, _NAMES)))
+                continue
+            if record.id in self._seen:
+                self._faults.append(Fault(self._kind, record.id, TWICE, visible(record.fullname)))
+            else:
+                self._records.append(record)
+            self._seen.add(record.id)

@@ -10,8 +10,13 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.errors import BadReply, PeerError
 from tconnect_pyramid.peers import ServerPeer, receive_list
 from tconnect_pyramid.protocol import jsend, paths
+from tconnect_pyramid.protocol.collection_stream import cut_collections
+from tconnect_pyramid.protocol.collections import Kind as CollectionKind
+from tconnect_pyramid.protocol.collections import read_collections
+from tconnect_pyramid.protocol.hierarchies import FRAMEWORKS, ITEMS, read_hierarchy
+from tconnect_pyramid.protocol.hierarchies import Kind as HierarchyKind
 from tconnect_pyramid.protocol.plain_users import parse_users
-from tconnect_pyramid.protocol.stream import NotCut, cut_list
+from tconnect_pyramid.protocol.stream import NotCut, cut_list, cut_lists
 from tconnect_pyramid.protocol.users import USERS, read_users
 from tconnect_pyramid.texts import text as _
 
@@ -72,6 +77,36 @@ class Reply:
         except NotCut:
             # Exactly and in one piece; those that have been given are the first ones there, too.
             yield read_users(self.data())[given:]
+
+    def collections(self) -> Iterator[tuple[CollectionKind, object]]:
+        """The raw records of a reply of `get_user_collections` with their kinds, one by one, in flat memory.
+
+        Otherwise as `users`. Raises BadReply also when one of the two lists is missing (protocol 5).
+        """
+        given = 0
+        try:
+            for kind, record in cut_collections(self._file):
+                yield kind, record
+                given += 1
+        except NotCut:
+            yield from read_collections(self.data())[given:]
+
+    def hierarchy(self, kind: HierarchyKind) -> Iterator[tuple[str, list[object]]]:
+        """The raw records of a reply of `get_positions` or `get_organisations`, a part at a time with its list's name.
+
+        None at all where both lists are null, which asks for nothing to be done. Otherwise as `collections`.
+        """
+        names = (FRAMEWORKS, ITEMS[kind])
+        given = dict.fromkeys(names, 0)
+        try:
+            for name, records in cut_lists(self._file, names):
+                yield name, records
+                given[name] += len(records)
+        except NotCut:
+            lists = read_hierarchy(kind, self.data())
+            if lists is not None:
+                for name, whole in zip(names, lists, strict=True):
+                    yield name, whole[given[name] :]
 
 
 @contextmanager

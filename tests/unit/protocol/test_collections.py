@@ -92,7 +92,7 @@ def test_reads_the_recorded_collections(recording: Callable[[str], Any]) -> None
         ("course", 2, "Fire safety"),
     ]
     assert (records[2].idnumber, records[2].description) == ("C-FIRE", "<p>Stop drop roll</p>")
-    assert [record.members for record in records] == [(3, 4, 5, 6), (3, 5), (4, 6)]
+    assert [[*record.members] for record in records] == [[3, 4, 5, 6], [3, 5], [4, 6]]
 
 
 def test_nothing_written_exceeds_what_a_totara_client_can_store() -> None:
@@ -173,7 +173,8 @@ def test_a_list_of_members_that_is_missing_is_not_an_empty_one() -> None:
 def test_reads_tolerantly() -> None:
     raw = {"id": 7, "fullname": "A\0l\ud800", "members": [{"id": 4}, {"id": "4", "x": []}, {"id": "3"}]}
     record = read_collection("course", raw)
-    assert (record.name, record.idnumber, record.description, record.members) == ("Al", "", "", (4, 3))
+    assert (record.name, record.idnumber, record.description) == ("Al", "", "")
+    assert [*record.members] == [3, 4], "in order and each once"
     assert read_collection("cohort", audience(description=None, idnumber=None)).description == ""
 
 

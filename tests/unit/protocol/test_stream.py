@@ -63,7 +63,7 @@ def test_large_lists_come_in_parts(monkeypatch):
 
     assert [record for part in parts for record in part] == records
     assert len(parts) > 5
-    assert max(map(len, parts)) < 60
+    assert max(map(len, parts)) < 80
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Many ids in little memory: in order and each with a mark, or in a file."""
+
+from __future__ import annotations
+
+import weakref
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+
+_WIDTH = array("q").itemsize
+_MEMORY = 2**20
+_AT_ONCE = 1000
+
+
+class Ids:
+    """Ids in order, each of which may be marked: nine bytes each."""
+
+    def __init__(self, ids: array[int]) -> None:
+        self._ids = ids
+        self._marks = bytearray(len(ids))
+        self._next = 0
+
+    def find(self, id_: int) -> int | None:
+        """The place of an id; None for one that is not among them."""
+        place = self._next
+        ids = self._ids
+        # They are mostly asked for in their order.
+        if place >= len(ids) or ids[place] != id_:
+            place = bisect_left(ids, id_)
+            if place == len(ids) or ids[place] != id_:
+                return None
+        self._next = place + 1
+        return place
+
+    def mark(self, id_: int) -> bool:
+        """Mark an id; False for one that is not among them."""
+        place = self.find(id_)
+        if place is None:
+            return False
+        self._marks[place] = 1
+        return True
+
+    def mark_run(self, ids: array[int]) -> bool:
+        """Mark ids that stand here one behind the other, behind the last one; False, and none marked, if they do not."""
+        start = self._next
+        if self._ids[start : start + len(ids)] != ids:
+            return False
+        self._marks[start : start + len(ids)] = b"\1" * len(ids)
+        self._next += len(ids)
+        return True
+
+    def unmarked(self) -> Iterator[int]:
+        """Those that nobody has marked, in their order."""
+        place = self._marks.find(0)
+        while place != -1:
+            yield self._ids[place]
+            place = self._marks.find(0, place + 1)
+
+
+class IdFile:
+    """Lists of ids; in a file without a name once they are many, so that it is gone with the process."""
+
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile(_MEMORY)  # noqa: SIM115 - lives as long as its lists
+        weakref.finalize(self, self._file.close)
+        self._end = 0
+
+    def keep(self, ids: array[int]) -> KeptIds:
+        """Put a list into the file."""
+        kept = KeptIds(self, self._end, len(ids))
+        self._file.seek(self._end)
+        self._file.write(ids)
+        self._end = self._file.tell()
+        return kept
+
+    def read(self, start: int, size: int) -> bytes:
+        """So many bytes from a place on."""
+        self._file.seek(start)
+        return self._file.read(size)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptIds:
+    """One list in a file, read a thousand at a time."""
+
+    file: IdFile
+    start: int
+    number: int
+
+    def __len__(self) -> int:
+        """How many."""
+        return self.number
+
+    def __iter__(self) -> Iterator[int]:
+        """All of them, in their order."""
+        end = self.start + self.number * _WIDTH
+        for start in range(self.start, end, _AT_ONCE * _WIDTH):
+            yield from array("q", self.file.read(start, min(_AT_ONCE * _WIDTH, end - start)))
