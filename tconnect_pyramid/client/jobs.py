@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.client.linked import left_alone
 from tconnect_pyramid.client.sync.plan import LONGEST_VALUE, JobChanges, told, visible
 from tconnect_pyramid.directory.accounts import Accounts, forget_digests, in_batches
-from tconnect_pyramid.directory.bulk import new_ids, put
+from tconnect_pyramid.directory.bulk import among, new_ids, put
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import Counterpart, Job, Organisation, Position
 from tconnect_pyramid.options import Options
@@ -79,10 +79,10 @@ class Jobs:
                         Counterpart.server_id == self.server_id,
                     ),
                 )
-                .where(Job.account_key.in_(some))
+                .where(among(Job.account_key, some))
                 .order_by(Job.account_key, Job.sortorder, Job.id)
             )
-            for *row, remote_id in rows:
+            for *row, remote_id in rows.all():
                 values = dict(zip(_COLUMNS, row, strict=True))
                 local[values["account_key"]].append(LocalJob(values["id"], remote_id, values))
         return local
@@ -98,7 +98,7 @@ class Jobs:
                     select(Counterpart.remote_id, Counterpart.local_id)
                     .join(table, table.id == Counterpart.local_id)
                     .where(
-                        Counterpart.remote_id.in_(some),
+                        among(Counterpart.remote_id, some),
                         Counterpart.kind == table.__tablename__.removeprefix("tconnect_"),
                         Counterpart.server_id == self.server_id,
                     )
@@ -108,7 +108,7 @@ class Jobs:
         for some in in_batches(job.id for job in jobs):
             rows = session.execute(
                 select(Counterpart.remote_id, Counterpart.local_id).where(
-                    Counterpart.remote_id.in_(some),
+                    among(Counterpart.remote_id, some),
                     Counterpart.kind == KIND,
                     Counterpart.server_id == self.server_id,
                 )

@@ -12,6 +12,7 @@ from tconnect_pyramid import sessions
 from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import Accounts, in_batches
+from tconnect_pyramid.directory.bulk import among
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.protocol.users import UserRecord
@@ -132,7 +133,7 @@ def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[
             Link.person_username,
             Link.person_timecreated,
             Link.in_doubt,
-        ).where(Link.person_id.in_(people), Link.server_id == server_id)
+        ).where(among(Link.person_id, people), Link.server_id == server_id)
     )
     return {
         person: Pointer(key, suspended, digest, Identity(username, created), in_doubt)
@@ -149,10 +150,10 @@ def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Poin
     )
     keys = [link.account_key for link in links.values()]
     # On the connection: the session would make an object of each row first.
-    found = session.connection().execute(statement.where(accounts.key.in_(keys)))
+    found = session.connection().execute(statement.where(among(accounts.key, keys)))
     names = tuple(found.keys())
     # A dictionary made of a tuple takes a third of the time of one that is made of a row's own mapping.
-    rows: dict[int, dict[str, Any]] = {row[0]: dict(zip(names, row, strict=True)) for row in found}
+    rows: dict[int, dict[str, Any]] = {row[0]: dict(zip(names, row, strict=True)) for row in found.all()}
     return {
         person: Linked(*link, values, {name: values[f"stored_{name}"] for name in shared})
         for person, link in links.items()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.bulk import among
 from tconnect_pyramid.models import AudienceMember, AwaitedMember, Collection, GroupMember
 
 
@@ -21,7 +22,7 @@ def join_awaited(
         found = session.execute(
             select(AwaitedMember.person_id, Collection.id, Collection.local_id)
             .join(Collection, Collection.id == AwaitedMember.collection_id)
-            .where(AwaitedMember.person_id.in_(people), Collection.server_id == server_id)
+            .where(among(AwaitedMember.person_id, people), Collection.server_id == server_id)
         ).all()
         if not found:
             continue
@@ -30,7 +31,7 @@ def join_awaited(
         there = {
             (key, local_id)
             for key, local_id in session.execute(
-                select(table.account_key, owner).where(table.account_key.in_(keys))
+                select(table.account_key, owner).where(among(table.account_key, keys))
             )
         }
         new = {(key_by_person[person], local_id) for person, _, local_id in found} - there
@@ -40,7 +41,7 @@ def join_awaited(
             )
         session.execute(
             delete(AwaitedMember).where(
-                AwaitedMember.person_id.in_(people),
+                among(AwaitedMember.person_id, people),
                 AwaitedMember.collection_id.in_({collection for _, collection, _ in found}),
             )
         )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.plan import told
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.bulk import put
+from tconnect_pyramid.directory.bulk import among, put
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import ProfileField, ProfileValue
 from tconnect_pyramid.protocol.users import ProfileFieldRecord
@@ -42,10 +42,10 @@ class Fields:
         for some in in_batches(keys):
             rows = connection.execute(
                 select(ProfileValue.account_key, ProfileValue.field_id, ProfileValue.data).where(
-                    ProfileValue.account_key.in_(some)
+                    among(ProfileValue.account_key, some)
                 )
             )
-            for key, field_id, data in rows:
+            for key, field_id, data in rows.all():
                 found[key][field_id] = data
         return found
 

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from tconnect_pyramid.directory.bulk import new_ids, put
+from tconnect_pyramid.directory.bulk import among, new_ids, put
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, ColumnMap
 from tconnect_pyramid.directory.paging import Asked, Page, in_any_case, page_of
 from tconnect_pyramid.errors import NotFound
@@ -137,7 +137,7 @@ class Accounts:
         found: dict[int, dict[str, Any]] = {}
         statement = self.select(fields)
         for some in in_batches(keys):
-            for row in where.execute(statement.where(self.key.in_(some))).mappings():
+            for row in where.execute(statement.where(among(self.key, some))).mappings():
                 found[row["key"]] = {name: value for name, value in row.items() if name != "key"}
         return found
 
@@ -150,7 +150,7 @@ class Accounts:
         """Those of the keys that have a row, of a deleted account too."""
         found: set[int] = set()
         for some in in_batches(keys):
-            found.update(session.scalars(select(self.key).where(self.key.in_(some))))
+            found.update(session.scalars(select(self.key).where(among(self.key, some))))
         return found
 
     def by_username(self, session: Session, usernames: Iterable[str]) -> dict[str, int]:
@@ -445,7 +445,7 @@ def forget_digests(session: Session, keys: Iterable[int]) -> None:
     """Let the next sync look at accounts that something else than a sync has changed, whatever their server says."""
     for some in in_batches(keys):
         session.execute(
-            update(Link).where(Link.account_key.in_(some), Link.digest.is_not(None)).values(digest=None)
+            update(Link).where(among(Link.account_key, some), Link.digest.is_not(None)).values(digest=None)
         )
 
 

@@ -41,12 +41,12 @@ def refused() -> Iterator[None]:
 
 
 def _statement(_connection, _cursor, statement, *_):
-    assert not _NOT_IN.search(statement), f"NOT IN (SELECT …), use NOT EXISTS: {statement}"
+    assert not _NOT_IN.search(statement), f"NOT IN (SELECT …), use NOT EXISTS: {statement:.300}"
     # What SQLAlchemy asks about the tables themselves, as migrations are checked, is its own.
     assert "pg_catalog" in statement or not _UNTYPED.search(statement), (
-        f"a list of values without a type: {statement}"
+        f"a list of values without a type: {statement:.300}"
     )
-    assert not _ROWS_RETURNED.search(statement), f"rows with RETURNING, use directory.bulk: {statement}"
+    assert not _ROWS_RETURNED.search(statement), f"rows with RETURNING, use directory.bulk: {statement:.300}"
 
 
 def _text(_connection, clause, _multiparams, _params, execution_options):

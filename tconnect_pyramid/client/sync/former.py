@@ -17,6 +17,7 @@ from tconnect_pyramid.client.jobs import KIND
 from tconnect_pyramid.client.sync.plan import TOLD_ONLY, Action, Change
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import USE, in_batches
+from tconnect_pyramid.directory.bulk import among
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.models import (
     AudienceMember,
@@ -152,8 +153,8 @@ def _of_accounts(table: Table, keys: Sequence[int]) -> Select[Any]:
         return (
             select(Job.account_key, *table.columns)
             .join(table, (table.c.local_id == Job.id) & (table.c.kind == KIND))
-            .where(Job.account_key.in_(keys))
+            .where(among(Job.account_key, keys))
             .order_by(*order)
         )
     owner = table.c.account_key.label("owner")
-    return select(owner, *table.columns).where(table.c.account_key.in_(keys)).order_by(*order)
+    return select(owner, *table.columns).where(among(table.c.account_key, keys)).order_by(*order)
