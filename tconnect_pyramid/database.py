@@ -32,8 +32,7 @@ class Database:
             engine.execution_options(**{sqlite.BEGIN_OPTION: "IMMEDIATE"}), expire_on_commit=False
         )
         for factory in (self._reading, self._writing):
-            event.listen(factory, "after_begin", self._after_begin)
-            event.listen(factory, "after_transaction_end", self._after_transaction_end)
+            _note_transactions(factory, self._open)
 
     @contextmanager
     def unit(self) -> Iterator[Session]:
@@ -94,15 +93,27 @@ class Database:
                 )
             )
 
-    def _after_begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-        del transaction, connection
-        self._open.setdefault(threading.get_ident(), set()).add(id(session))
 
-    def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:
-            thread = threading.get_ident()
-            sessions = self._open.get(thread)
-            if sessions is not None:
-                sessions.discard(id(session))
-                if not sessions:
-                    del self._open[thread]
+def _note_transactions(factory: sessionmaker[Session], noted: dict[int, set[int]]) -> None:
+    """Keep in `noted` which sessions of each thread have a transaction.
+
+    SQLAlchemy keeps listeners for good, so that they must not lead back to the database: its engine and all that it
+    has ever compiled would stay with them.
+    """
+
+    def begun(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+        del transaction, connection
+        noted.setdefault(threading.get_ident(), set()).add(id(session))
+
+    def ended(session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is not None:
+            return
+        thread = threading.get_ident()
+        sessions = noted.get(thread)
+        if sessions is not None:
+            sessions.discard(id(session))
+            if not sessions:
+                del noted[thread]
+
+    event.listen(factory, "after_begin", begun)
+    event.listen(factory, "after_transaction_end", ended)

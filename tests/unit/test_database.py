@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 import transaction
@@ -140,3 +142,16 @@ def test_sqlite_is_set_up_once_and_only_sqlite(tmp_path):
         assert connection.scalar(text("PRAGMA busy_timeout")) == sqlite.BUSY_TIMEOUT_MS
         assert connection.scalar(text("PRAGMA foreign_keys")) == 1
     engine.dispose()
+
+
+def test_a_database_that_nobody_uses_any_more_goes(make_database):
+    """Its engine keeps all that it has compiled, a megabyte or more."""
+    database = Database(create_engine(make_database()))
+    with database.unit() as session:
+        session.execute(text("SELECT 1"))
+    database.engine.dispose()
+    gone = weakref.ref(database)
+    del database, session
+    gc.collect()
+
+    assert gone() is None
