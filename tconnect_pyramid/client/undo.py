@@ -233,7 +233,8 @@ class _Work:
         fields, actions = record["fields"], record["actions"]
         if account is None:
             return GONE
-        if link is None or link.person_id != record["person"] or account["auth"] != rules.AUTH:
+        has_auth = self.context.accounts.columns.read("auth") is not None
+        if link is None or link.person_id != record["person"] or (has_auth and account["auth"] != rules.AUTH):
             return NOT_LINKED
         if Action.DELETED in actions:
             if not account["deleted"]:

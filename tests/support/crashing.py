@@ -1,7 +1,8 @@
 """A run of a sync in a process of its own: `python -m support.crashing URL KIND SERVER LISTS MOMENT HOW`.
 
 A moment is `received`, `planned`, `applied` or `committed`, when that has just happened, or `plan N` or `apply N`,
-after so many statements of that step. `HOW` is `kill`, then it kills itself at that moment, or `wait`, then it says so
+after so many statements of that step. With `undo` for KIND, SERVER is the id of a run, which is undone: its moments are
+`undo N` and `committed`. `HOW` is `kill`, then it kills itself at that moment, or `wait`, then it says so
 and goes on when it is told to; at its end it says the run's state.
 """
 
@@ -20,6 +21,7 @@ from unittest import mock
 from sqlalchemy import event
 from support import lists, sites
 
+from tconnect_pyramid.client import undo
 from tconnect_pyramid.client.sync import engine, history, lease
 
 
@@ -71,6 +73,42 @@ def moments(context, kind: str, reached):
     event.remove(context.database.engine, "after_cursor_execute", tell_statement)
 
 
+@contextmanager
+def moments_of_undoing(context, reached):
+    """Let `reached` be called with the name of each moment of the transaction that undoes a run."""
+    numbers = Counter()
+    under_way = ""
+    confirmed = lease.confirm
+
+    def tell_statement(*_):
+        if under_way:
+            numbers[under_way] += 1
+            reached(f"{under_way} {numbers[under_way]}")
+
+    def confirm(*args):
+        nonlocal under_way
+        confirmed(*args)
+        under_way = "undo"
+
+    def end(*_):
+        nonlocal under_way
+        under_way = ""
+
+    def deliver_now(*_):
+        reached("committed")
+
+    event.listen(context.database.engine, "after_cursor_execute", tell_statement)
+    # Just before it: the lease is given back afterwards.
+    event.listen(context.database.engine, "commit", end)
+    with (
+        mock.patch.object(lease, "confirm", confirm),
+        mock.patch.object(undo, "deliver_now", deliver_now),
+    ):
+        yield
+    event.remove(context.database.engine, "after_cursor_execute", tell_statement)
+    event.remove(context.database.engine, "commit", end)
+
+
 def serve(server: lists.ListingServer, said: dict) -> None:
     """Let a server say what a test wants of it."""
     server.people, server.cohorts, server.courses = said["people"], said["cohorts"], said["courses"]
@@ -80,7 +118,6 @@ def serve(server: lists.ListingServer, said: dict) -> None:
 def main(url: str, kind: str, server_id: str, said: str, moment: str, how: str) -> None:
     """Run, and end by SIGKILL or wait when the moment has come."""
     server = lists.ListingServer()
-    serve(server, json.loads(Path(said).read_text(encoding="utf-8")))
 
     # The lease is prolonged more than once.
     awaited = [moment]
@@ -94,8 +131,14 @@ def main(url: str, kind: str, server_id: str, said: str, moment: str, how: str) 
         say(name)
         sys.stdin.readline()
 
-    with sites.context(url, transport=server) as context, moments(context, kind, reached):
-        say(engine.run_sync(context, kind, int(server_id)).state)
+    with sites.context(url, transport=server) as context:
+        if kind == "undo":
+            with moments_of_undoing(context, reached):
+                say(undo.undo_run(context, int(server_id), actor="command").state)
+            return
+        serve(server, json.loads(Path(said).read_text(encoding="utf-8")))
+        with moments(context, kind, reached):
+            say(engine.run_sync(context, kind, int(server_id)).state)
 
 
 def say(word: str) -> None:

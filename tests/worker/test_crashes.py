@@ -18,8 +18,9 @@ from support.databases import Snapshot
 from support.lists import cohort, course, field, framework, item, job, person, tombstone
 from support.webapp import app_context, make_app
 
-from tconnect_pyramid.client.sync import lease
+from tconnect_pyramid.client.sync import lease, pause
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
+from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.directory import profiles
 from tconnect_pyramid.errors import SyncBusy
 from tconnect_pyramid.models import Account, Run
@@ -249,6 +250,37 @@ def test_all_that_can_become_of_an_item_is_in_the_run_that_is_killed(client, ser
     assert {line.subject.split()[0] for line in lines} == {"framework", kind.removesuffix("s")}
     assert {line.action for line in lines if line.subject.startswith("framework")} >= {"created", "deleted"}
     assert not [*run_sync(client, kind, server_id).lines]
+
+
+def test_undoing_that_is_killed_at_any_moment_has_done_nothing_and_can_be_done(
+    client, server_id, url, tmp_path
+):
+    run_id = run_sync(client, "users", server_id).run
+    database = Snapshot(client.database.engine)
+    before = dump(client)
+    moments: list[str] = []
+    with crashing.moments_of_undoing(client, moments.append):
+        assert undo_run(client, run_id, actor="command").counts["skipped"] == 0
+    after = dump(client)
+    assert after != before
+
+    statements = moments[:-1]
+    for moment in [statements[0], *statements[1 : -1 : len(statements) // 4], statements[-1], "committed"]:
+        database.restore()
+        client.clock.now = sites.NOW
+        kill_in(url, "undo", run_id, tmp_path, moment)
+
+        is_done = moment == "committed"
+        assert dump(client) == (after if is_done else before), moment
+        assert states(client)[-1] == ("undone" if is_done else "done"), moment
+        with client.reading() as session:
+            assert bool(pause.list_paused(session)) == is_done, moment
+        if not is_done:
+            with pytest.raises(SyncBusy):
+                undo_run(client, run_id, actor="command")
+            client.clock.tick(lease.LEASE_SECONDS)
+            assert undo_run(client, run_id, actor="command").state == "undone", moment
+            assert dump(client) == after, moment
 
 
 # --- two workers ------------------------------------------------------------------------------------------

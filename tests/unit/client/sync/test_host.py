@@ -8,11 +8,13 @@ from sqlalchemy.orm import DeclarativeBase, mapped_column
 from support import lists, sites
 from support.lists import cohort, field, job, person, tombstone
 
+from tconnect_pyramid.client.runs import offered
 from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.directory import profiles
 from tconnect_pyramid.directory.columnmap import ColumnMap, Mapped, inverted, joined
-from tconnect_pyramid.errors import ConfigurationProblem
-from tconnect_pyramid.models import AudienceMember, Counterpart, Job, Link, ProfileValue
+from tconnect_pyramid.errors import ConfigurationProblem, Conflict
+from tconnect_pyramid.models import AudienceMember, Counterpart, Job, Link, ProfileValue, Undo
 from tconnect_pyramid.options import set_option
 
 SERVER = "5" * 40
@@ -233,3 +235,29 @@ def test_a_list_that_empties_is_held_here_too(client, server, server_id):
 
     assert run_sync(client, "users", server_id).state == "held"
     assert users(client) == [OWN, row(3, "First3 Last3")]
+
+
+def test_that_deleting_is_final_is_said_before_and_no_run_can_be_undone(client, server, server_id):
+    final = "Deleting is final here"
+    server.people = [person(id_) for id_ in range(3, 9)]
+    made = run_sync(client, "users", server_id)
+    assert final not in made.message
+    server.people[0] = tombstone(3)
+
+    planned = run_sync(client, "users", server_id, dry_run=True)
+    assert planned.state == "planned"
+    assert final in planned.message
+    with client.unit() as session:
+        set_option(session, client.settings, "guard.people", "1 1", client.clock())
+    server.people[1] = tombstone(4)
+    held = run_sync(client, "users", server_id)
+    assert held.state == "held"
+    assert final in held.message
+
+    with client.reading() as session:
+        assert session.scalars(select(Undo.id)).all() == []
+        assert not offered(session, client, made.run).undo
+    for dry_run in (True, False):
+        with pytest.raises(Conflict, match="the account table of this site keeps nobody who is deleted"):
+            undo_run(client, made.run, actor="command", dry_run=dry_run)
+    assert len(users(client)) == 7

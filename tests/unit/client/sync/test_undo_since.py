@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import delete, event, select, update
+from support import host_accounts
 from support.client_site import ANOTHER_HASH, HASH, add_field, client_site
 from support.lists import dump, field, framework, item, job, person, tombstone
 from support.undoing import counts, tables, undo, went
@@ -476,3 +477,21 @@ def test_links_of_another_run_are_left(site):
     assert site.state(3) == "live"
     with site.context.reading() as session:
         assert session.scalars(select(Link.person_id).where(~Link.suspended_by_sync)).all() == [3]
+
+
+def test_on_a_hosts_own_table_too(make_database):
+    columns = host_accounts.columns()
+    with client_site(make_database(), accounts=columns, before=host_accounts.make_tables) as site:
+        site.set(removed_person="suspend")
+        one = [person(3, city="Ulm"), person(4), person(5), person(6, suspended="1")]
+        two = [person(3, city="Riga"), tombstone(4), person(6), person(7)]
+        run, was = went(site, one, two)
+        report = undo(site, run)
+
+        assert counts(report) == {
+            "updated": 1, "undeleted": 1, "unsuspended": 1, "suspended": 2,
+        }  # fmt: skip
+        now = tables(site)
+        new = now[0].pop(site.key(7))
+        assert new["suspended"]
+        assert now[0] == was[0]
