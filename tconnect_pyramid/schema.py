@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def current_version(engine: Engine) -> str | None:
         return _migration_context(connection).get_current_revision()
 
 
+@cache
 def newest_version() -> str | None:
     """The version this code needs."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()

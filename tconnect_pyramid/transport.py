@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from tempfile import SpooledTemporaryFile
@@ -211,6 +212,22 @@ class _DeadlineSocket:
         self._sock.close()
 
 
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            problem = (
+                "tconnect.network.ca_file: expected a file of certificates in PEM format, but "
+                f"{ca_file} cannot be used ({_os_reason(error)})"
+            )
+            raise ConfigurationProblem([problem]) from error
+    return context
+
+
 def _no_transactions() -> None:
     """Stand for a site that has no transactions to be open."""
 
@@ -245,18 +262,14 @@ class HttpTransport:
         self._check_idle = check_idle
         self._resolve = resolve
         self._user_agent = f"tconnect_pyramid/{metadata.version('tconnect_pyramid')}"
-        self._tls = ssl.create_default_context()
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._tls.set_alpn_protocols(["http/1.1"])
         if ca_file is not None:
-            try:
-                self._tls.load_verify_locations(ca_file)
-            except OSError as error:
-                problem = (
-                    "tconnect.network.ca_file: expected a file of certificates in PEM format, but "
-                    f"{ca_file} cannot be used ({_os_reason(error)})"
-                )
-                raise ConfigurationProblem([problem]) from error
+            # What is wrong with the file is told when the site starts.
+            self._tls = _tls_context(ca_file)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made for the first call that needs it: reading the authorities of the system takes a while."""
+        return _tls_context(None)
 
     def post(self, url: str, form: Sequence[tuple[str, str]], *, timeout: float, limit: int) -> BinaryIO:
         """See interfaces.Transport."""

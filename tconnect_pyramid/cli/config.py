@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import configparser
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
 import plaster
@@ -77,9 +79,15 @@ class Site:
             self._context.database.engine.dispose()
 
 
+@cache
+def _loader(path: str) -> Any:
+    """What reads the ini file, anew for each question; finding it goes through all packages that are installed."""
+    return plaster.get_loader(path, protocols=["wsgi"])
+
+
 def _apps(path: str) -> list[str]:
     try:
-        sections = plaster.get_loader(path, protocols=["wsgi"]).get_sections()
+        sections = _loader(str(Path(path).absolute())).get_sections()
     except (plaster.PlasterError, OSError, configparser.Error) as error:
         raise click.UsageError(f"{path} cannot be read: {error}") from None
     found = (APP_SECTION.fullmatch(name) for name in sections)
@@ -89,7 +97,7 @@ def _apps(path: str) -> list[str]:
 def _build(uri: str) -> Context:
     path, _, app = uri.partition("#")
     try:
-        wsgi_app = plaster.get_loader(path, protocols=["wsgi"]).get_wsgi_app(app)
+        wsgi_app = _loader(str(Path(path).absolute())).get_wsgi_app(app)
     except Exception as error:
         # Pyramid wraps what an action of the configuration raises.
         problem = getattr(error, "evalue", error)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urldefrag, urljoin
 
 import bcrypt
+from jinja2 import BytecodeCache
 from support.sites import NoTransport, StillClock, ini
 from support.wsgi_transport import WsgiTransport
 from webob import Response
@@ -25,6 +26,22 @@ CLIENT_URL = "http://localhost:6544"
 PASSWORD = "correct horse battery"
 
 
+class _Compiled(BytecodeCache):
+    """Templates as they were compiled for the first site of this process, for all that follow."""
+
+    def __init__(self) -> None:
+        self._codes = {}
+
+    def load_bytecode(self, bucket):
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket):
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = _Compiled()
+
+
 def make_app(database_url, site_url="http://localhost", transport=None, clock=None, **settings):
     """The reference site on a migrated database; `settings` are ini settings without `tconnect.`.
 
@@ -32,7 +49,8 @@ def make_app(database_url, site_url="http://localhost", transport=None, clock=No
     `app_context(app).database.engine`, or uses `one_site`.
     """
     more = {f"tconnect.{name.replace('__', '.')}": value for name, value in settings.items()}
-    config = configure({**ini(site_url, **more), "sqlalchemy.url": database_url})
+    site = {**ini(site_url, **more), "sqlalchemy.url": database_url}
+    config = configure({**site, "jinja2.bytecode_caching": COMPILED})
     # Anything but these two names stands in for the surroundings of a real site.
     if transport != "http":
         config.set_tconnect_transport(transport or NoTransport())
