@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import update
 from support import lists
 from support.admin import administered, notice, text
 from support.webapp import add_person
 
 from tconnect_pyramid.cli import main
 from tconnect_pyramid.client.sync import former
-from tconnect_pyramid.models import Link, Run
+from tconnect_pyramid.models import Link, Run, Undo
+from tconnect_pyramid.secretbox import SecretBox
 
 IDNUMBER = "5" * 40
 
@@ -92,6 +94,32 @@ def test_that_it_is_paused_is_said_wherever_somebody_looks_with_the_remedy(site,
     site.page(f"/admin/client/runs/{run}/resume").forms["ask"].submit(status=303)
     assert [said in text(site.page(place)) for place in places] == [False, False]
     assert lines() == []
+
+
+def test_what_was_encrypted_by_a_key_that_is_lost_is_refused_with_the_remedy(site, run):
+    lost = SecretBox(["a key that is not in the settings any more"])
+    with site.context.unit() as session:
+        session.execute(update(Undo).values(sealed=lost.seal("[]")))
+
+    asked = site.page(f"/admin/client/runs/{run}").click("Undo this run")
+    assert "tconnect.secret_keys" in notice(asked.forms["ask"].submit(status=303).follow())
+    said = CliRunner().invoke(main, ["-c", str(site.ini_file), "client", "run", "undo", str(run)])
+    assert said.exit_code == 1
+    assert "Add the former key at the end of that list" in " ".join(said.output.split())
+    assert (states(site), paused(site)) == (["done"], [])
+
+
+@pytest.mark.parametrize("state", ["failed", "held", "rejected"])
+def test_what_cannot_be_undone_has_no_button_and_is_refused_with_the_reason(site, run, state):
+    with site.context.unit() as session:
+        session.get(Run, run).state = state
+
+    assert "Undo this run" not in text(site.page(f"/admin/client/runs/{run}"))
+    reason = f"Run {run} cannot be undone: its state is {state}."
+    assert notice(site.page(f"/admin/client/runs/{run}/undo", status=303).follow()) == reason
+    said = CliRunner().invoke(main, ["-c", str(site.ini_file), "client", "run", "undo", str(run)])
+    assert said.exit_code == 1
+    assert reason in " ".join(said.output.split())
 
 
 def test_it_wants_a_recent_log_in(site, run):
