@@ -2,6 +2,7 @@
 
     python benchmarks/sync.py --people 10000 --people 100000
     python benchmarks/sync.py --database postgresql+psycopg://…/an_empty_database
+    python benchmarks/sync.py --members 1000000
 
 Each step is a process of its own on one database; seconds are those of the whole run (file read, guard, the
 run's record), RSS is the process's peak. The answer of the server is a file: no network is measured.
@@ -33,7 +34,7 @@ from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.context import Context, make_idnumber
 from tconnect_pyramid.database import Database
 from tconnect_pyramid.directory.accounts import Accounts
-from tconnect_pyramid.directory.bulk import put
+from tconnect_pyramid.directory.bulk import know_size, put
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, own_accounts
 from tconnect_pyramid.models import Account, Counterpart, Job, Link, ProfileField, ProfileValue, Server
 from tconnect_pyramid.options import set_option
@@ -271,6 +272,31 @@ def write_bare(engine: Engine, answer: Path) -> None:
             )
 
 
+def fill(engine: Engine, answer: Path, people: int) -> None:
+    """Accounts and links of so many people, as a sync leaves them; nothing that they have besides."""
+    context = make_context(engine, answer)
+    account, link = cast("Table", Account.__table__), cast("Table", Link.__table__)
+    numbers = range(1, people + 1)
+    with context.unit() as session:
+        people_here = (_person(number, "Berlin") for number in numbers)
+        put(
+            session,
+            account,
+            ("id", *STANDARD_FIELDS),
+            (
+                (each["id"], *(each.get(name, default) for name, default in STANDARD_FIELDS.items()))
+                for each in people_here
+            ),
+        )
+        put(
+            session,
+            link,
+            ("person_id", "server_id", "account_key", "suspended_by_sync", "timecreated"),
+            ((number, 1, number, False, NOW) for number in numbers),
+        )
+        know_size(session, [account, link])
+
+
 def copy_as_json(engine: Engine) -> int:
     """Let the database make JSON of its accounts; gives how much. Nothing where it is none that does so by itself."""
     if engine.dialect.name != "postgresql":
@@ -379,6 +405,22 @@ def measure(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]
     }
 
 
+def measure_members(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]:
+    """The steps of an audience alone, among people who were not brought by a sync."""
+    audience = place.folder / "audience.json"
+    write_audience(audience, people)
+    url = place.fresh()
+    engine = create_engine(url)
+    sqlite.configure(engine)
+    prepare(engine, audience)
+    fill(engine, audience, people)
+    engine.dispose()
+    joined = _in_a_process("joined", url, audience)
+    taken = [_in_a_process("members", url, audience) for _ in range(rounds)]
+    seconds = statistics.median(each["seconds"] for each in taken)
+    return {"joined": joined, "members": {**taken[-1], "seconds": seconds}}
+
+
 def _in_a_process(name: str, url: str, answer: Path) -> dict[str, Any]:
     done = subprocess.run(  # noqa: S603 - ourselves
         [sys.executable, __file__, "--step", name, "--url", url, "--answer", str(answer)],
@@ -393,17 +435,11 @@ def _in_a_process(name: str, url: str, answer: Path) -> dict[str, Any]:
 def show(place: Place, measured: dict[int, dict[str, dict[str, Any]]]) -> Iterator[str]:
     """The table, and the ratios beside their gates."""
     for people, steps in measured.items():
-        yield f"{place.dialect}, {people:,} people"
-        yield f"  {'step':10}{'seconds':>9}{'RSS MB':>8}{'writes':>8}  counts"
-        for name, taken in steps.items():
-            yield f"  {name:10}{taken['seconds']:9.2f}{taken['rss']:8}{taken['writes']:8}  {taken['counts']}"
+        yield from _table(place, people, steps)
         for (above, below, dialect), most in LIMITS.items():
             if dialect in {"", place.dialect}:
                 ratio = steps[above]["seconds"] / steps[below]["seconds"]
                 yield f"  {above} : {below} = {ratio:.2f} ({'within' if ratio <= most else 'over'} {most})"
-        speed = people / steps["members"]["seconds"]
-        is_enough = "within" if speed >= MEMBERS_A_SECOND else "below"
-        yield f"  members: {speed:,.0f} a second ({is_enough} {MEMBERS_A_SECOND:,})"
     sizes = sorted(measured)
     for small, large in pairwise(sizes):
         for name in ("first", "unchanged"):
@@ -411,10 +447,23 @@ def show(place: Place, measured: dict[int, dict[str, dict[str, Any]]]) -> Iterat
             yield f"  {name}, {large:,} : {small:,} people = {ratio:.1f}"
 
 
+def _table(place: Place, people: int, steps: dict[str, dict[str, Any]]) -> Iterator[str]:
+    yield f"{place.dialect}, {people:,} people"
+    yield f"  {'step':10}{'seconds':>9}{'RSS MB':>8}{'writes':>8}  counts"
+    for name, taken in steps.items():
+        yield f"  {name:10}{taken['seconds']:9.2f}{taken['rss']:8}{taken['writes']:8}  {taken['counts']}"
+    speed = people / steps["members"]["seconds"]
+    is_enough = "within" if speed >= MEMBERS_A_SECOND else "below"
+    yield f"  members: {speed:,.0f} a second ({is_enough} {MEMBERS_A_SECOND:,})"
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--people", type=int, action="append", help="how many; may be given again")
+    arguments.add_argument(
+        "--members", type=int, action="append", help="measure an audience of so many people, and nothing else"
+    )
     arguments.add_argument("--database", default="", help="SQLAlchemy URL of PostgreSQL instead of SQLite")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
@@ -427,7 +476,10 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="tconnect-benchmark-"))
     try:
         place = Place(asked.database, folder)
-        sizes = asked.people or [10_000, 100_000]
+        for members in asked.members or ():
+            for line in _table(place, members, measure_members(place, members, asked.rounds)):
+                print(line)
+        sizes = asked.people or ([] if asked.members else [10_000, 100_000])
         for line in show(place, {people: measure(place, people, asked.rounds) for people in sizes}):
             print(line)
     finally:
