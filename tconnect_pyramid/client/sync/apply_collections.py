@@ -16,7 +16,7 @@ from tconnect_pyramid.client.sync.plan_collections import CollectionsPlan, Targe
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.audiences import Kept, offer_new, remove_audiences
-from tconnect_pyramid.directory.bulk import know_size, put
+from tconnect_pyramid.directory.bulk import among, know_size, put
 from tconnect_pyramid.models import AwaitedMember, Base, Collection
 from tconnect_pyramid.peers import ServerPeer
 
@@ -117,7 +117,7 @@ def _remove(session: Session, table: Table, names: tuple[str, str], leaving: Own
     one, owner = (table.c[name] for name in names)
     for owned_by, ids in leaving:
         for some in in_batches(ids):
-            session.execute(delete(table).where(owner == owned_by, one.in_(some)))
+            session.execute(delete(table).where(owner == owned_by, among(one, some)))
 
 
 def _add(session: Session, table: Table, names: tuple[str, str], coming: Owned) -> None:
