@@ -46,6 +46,13 @@ def columns() -> ColumnMap:
     )
 
 
+def columns_without_deletion() -> ColumnMap:
+    """The same of a host that keeps nobody who is deleted."""
+    known = columns()
+    fields = {name: where for name, where in known.fields.items() if name != "deleted"}
+    return ColumnMap(Member, fields, known.defaults)
+
+
 def make_tables(context) -> None:
     """Make the host's tables beside ours."""
     Host.metadata.create_all(context.database.engine)
