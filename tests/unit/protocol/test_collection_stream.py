@@ -147,6 +147,15 @@ def test_a_bad_record_among_others_is_read_like_them(bad: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
+    "id_", ["0", "03", "3,4", " 3", "-3", "1e3", "3.0", "", str(2**63), str(2**63 - 1), 4, None]
+)
+def test_an_odd_id_among_plain_ones_is_read_as_it_is(id_: object) -> None:
+    for members in ([{"id": id_}], [{"id": "3"}, {"id": id_}], [{"id": id_}, {"id": "5"}], [3, {"id": id_}]):
+        file = reply([{"id": "1", "name": "All", "members": members}], [], separators=(",", ":"))
+        assert [outcome(*each) for each in cut_collections(file)] == as_a_whole(file)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",
