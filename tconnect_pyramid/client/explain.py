@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.accounts import link_username
@@ -82,7 +82,8 @@ class Explanation:
     """One person of one server, or, where `person` and `listed` are None, that it lists nobody who was meant.
 
     `account` is the person's, `asked` the local account that was asked about. `state` (`planned`, `held`, `failed`) and
-    `message` are those of a run now, `planned` is what it would do; `held` the run that waits for a decision.
+    `message` are those of a run now, `planned` is what it would do; `held` the run that waits for a decision,
+    or, `approved` at that time (Unix seconds), for the next run to do it.
     """
 
     server: ServerView
@@ -95,6 +96,7 @@ class Explanation:
     message: str
     planned: tuple[LineView, ...]
     held: int | None
+    approved: int | None
     runs: tuple[PastLine, ...]
 
     @property
@@ -224,6 +226,7 @@ class _Facts:
 
     def of(self, person: int | None, listed: Listed | None, planned: Iterable[LineView] = ()) -> Explanation:
         link = None if person is None else self.session.get(Link, (person, self.server.id))
+        waiting = self._waiting()
         return Explanation(
             server=self.server,
             person=person,
@@ -236,12 +239,14 @@ class _Facts:
             state=self.report.state,
             message=self.report.message,
             planned=tuple(planned),
-            held=self.session.scalar(self._runs().where(Run.state == HELD).order_by(Run.id.desc()).limit(1)),
+            held=None if waiting is None else waiting.id,
+            approved=None if waiting is None else waiting.approved,
             runs=() if person is None else tuple(self._past(person)),
         )
 
-    def _runs(self) -> Select[int]:
-        return select(Run.id).where(Run.server_id == self.server.id, Run.kind == USERS)
+    def _waiting(self) -> Run | None:
+        held = select(Run).where(Run.server_id == self.server.id, Run.kind == USERS, Run.state == HELD)
+        return self.session.scalar(held.order_by(Run.id.desc()).limit(1))
 
     def _past(self, person: int) -> Iterator[PastLine]:
         rows = self.session.execute(
@@ -365,7 +370,13 @@ def _said_by_server(told: Explanation) -> Iterator[str]:
 
 
 def _said_of_plan(told: Explanation) -> Iterator[str]:
-    if told.held is not None:
+    if told.held is not None and told.approved is not None:
+        yield _(
+            "Run ${run} is held and was approved on ${when}: the next run within 24 hours of that does it.",
+            run=str(told.held),
+            when=_when(told.approved),
+        )
+    elif told.held is not None:
         yield _(
             "Run ${run} is held: nothing of it is done until an administrator approves it.",
             run=str(told.held),

@@ -26,11 +26,12 @@ NOTHING = dict.fromkeys(COUNTED, 0)
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run of one kind with one server."""
+    """The newest run of one kind with one server. `is_approved`: it was held, and an administrator has approved it."""
 
     run: int
     state: str
     started: int
+    is_approved: bool
 
 
 def servers_to_ask(context: Context, who: str | None = None) -> list[ServerView]:
@@ -91,9 +92,14 @@ def last_runs(session: Session) -> dict[tuple[int, str], LastRun]:
     """The newest run of each kind with each server, by the server's id and the kind."""
     newest = select(func.max(Run.id)).group_by(Run.server_id, Run.kind)
     rows = session.execute(
-        select(Run.server_id, Run.kind, Run.id, Run.state, Run.started).where(Run.id.in_(newest))
+        select(Run.server_id, Run.kind, Run.id, Run.state, Run.started, Run.approved).where(
+            Run.id.in_(newest)
+        )
     )
-    return {(server_id, kind): LastRun(run, state, started) for server_id, kind, run, state, started in rows}
+    return {
+        (server_id, kind): LastRun(run, state, started, approved is not None)
+        for server_id, kind, run, state, started, approved in rows
+    }
 
 
 def _handshake(context: Context, server: ServerView, origin: str) -> RunReport:

@@ -217,6 +217,9 @@ def test_an_approval_that_waits_for_the_next_run_is_seen_and_can_be_taken_back(s
     assert "Rosa Root" in text(page)
     assert "It is approved: the next synchronisation within 24 hours of that does it." in text(page)
     assert "Held, approved" in text(site.page(f"{RUNS}?state=held"))
+    # The newest run: the one that failed, or else the held one.
+    newest = {"busy": "Held, approved", "failed": "Failed"}[ends]
+    assert f"Users: {newest}" in text(site.page("/admin/client/servers/1"))
     shown = run(site, held)
     assert (shown["state"], shown["approved_by"], shown["approved"]) == (
         "held",

@@ -20,7 +20,7 @@ from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.background import wait_seconds
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, existing, id_of, listing, path, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.admin.servers import COUNTS, KINDS, RUN_STATES
+from tconnect_pyramid.views.admin.servers import COUNTS, KINDS, RUN_STATES, said_of_state
 from tconnect_pyramid.views.forms import Attempt
 from tconnect_pyramid.views.notices import go
 
@@ -69,6 +69,7 @@ def index(request: Request) -> Response:
             "names": names,
             "kinds": FILTERED,
             "states": RUN_STATES,
+            "said_of_state": said_of_state,
             "counts": COUNTS,
             "origins": ORIGINS,
         },

@@ -351,13 +351,20 @@ def _rows(request: Request, found: Sequence[ServerView]) -> list[Row]:
             server,
             STATES[server.state],
             [
-                (label, RUN_STATES.get(run.state, _("Done")), run)
+                (label, said_of_state(run.state, is_approved=run.is_approved), run)
                 for kind, label in KINDS.items()
                 if (run := last.get((server.id, kind))) is not None
             ],
         )
         for server in found
     ]
+
+
+def said_of_state(state: str, *, is_approved: bool) -> Text:
+    """How a run ended, in words."""
+    if state == "held" and is_approved:
+        return _("Held, approved")
+    return RUN_STATES.get(state, _("Done"))
 
 
 def _run_page(request: Request) -> str | None:

@@ -10,6 +10,7 @@ from support.lists import person, tombstone
 from tconnect_pyramid import people
 from tconnect_pyramid.client.accounts import link_username
 from tconnect_pyramid.client.explain import MOST, explain
+from tconnect_pyramid.client.runs import approve_run
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import AuditEntry, Lease, Notice, Run, RunLine
 
@@ -266,6 +267,14 @@ def test_a_run_that_is_held_or_would_be(site):
     text = only(site, "person:3")
     assert f"Run {held} is held: nothing of it is done until an administrator approves it." in text
     assert "(held): suspended: not in the server's list any more" in text
+
+    site.server.down = True
+    approve_run(site.context, held, actor="command")
+    site.server.down = False
+    text = only(site, "person:3")
+    assert f"Run {held} is held and was approved on " in text
+    assert "is held: nothing of it is done" not in text
+    assert "That run would be held" not in text
 
 
 def test_a_server_that_does_not_answer(site):
