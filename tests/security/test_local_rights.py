@@ -115,14 +115,17 @@ def test_who_is_an_administrator_no_longer_is_synchronised_again(site):
     assert [it["city"] for it in kept(site)] == ["Elsewhere", "Elsewhere"]
 
 
-def test_a_suspension_by_a_sync_is_lifted_of_who_has_become_an_administrator(site):
+def test_no_sync_lifts_the_suspension_of_who_has_become_an_administrator(site):
     site.server.people = [full(3), full(4), full(5, suspended="1")]
     site.sync()
     site.do(people.set_admin, site.key(5), True)
     site.server.people = [full(3), full(4), full(5)]
 
-    assert nonzero(site.sync().counts) == {"unsuspended": 1, "unchanged": 2}
-    assert site.state(5) == "live"
+    report = site.sync()
+
+    assert nonzero(report.counts) == {"skipped": 1, "unchanged": 2}
+    assert "administrator" in next(iter(report.lines)).detail
+    assert site.state(5) == "suspended"
 
 
 @pytest.mark.parametrize("comes", ["created", "updated", "undeleted", "signs in"])
