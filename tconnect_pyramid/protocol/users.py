@@ -166,11 +166,11 @@ def write_user(
         record["pictures"] = dict(pictures) if pictures and not is_deleted else []
     if version >= FIRST_VERSION_WITH_JOBS and not is_deleted:
         record["profile_fields"] = None if profile_fields is None else [dict(item) for item in profile_fields]
-        record["jobs"] = None if jobs is None else _usable_jobs(jobs, person, warn)
+        record["jobs"] = None if jobs is None else usable_jobs(jobs, person, warn)
     return record
 
 
-def _usable_jobs(jobs: Iterable[Mapping[str, object]], person: str, warn: Warn) -> list[Mapping[str, object]]:
+def usable_jobs(jobs: Iterable[Mapping[str, object]], person: str, warn: Warn) -> list[Mapping[str, object]]:
     """The jobs without those that a Totara client cannot tell apart by their idnumber."""
     usable: dict[object, Mapping[str, object]] = {}
     for job in jobs:

@@ -23,6 +23,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.hierarchies import Hierarchy
 from tconnect_pyramid.directory.hierarchy_removal import had_some
 from tconnect_pyramid.errors import Refused
+from tconnect_pyramid.garbage import unsearched
 from tconnect_pyramid.models import (
     Audience,
     AudienceMember,
@@ -49,6 +50,8 @@ _MEMORY = 8 * 2**20
 # Columns of ours that the wire calls otherwise.
 _ON_THE_WIRE = {"framework_id": "frameworkid", "parent_id": "parentid", "type_id": "typeid"}
 
+_encode = msgspec.json.Encoder().encode
+
 log = logging.getLogger(__name__)
 
 
@@ -60,9 +63,7 @@ def write_users(context: Context, caller: Caller, *, page: int = PAGE, limit: in
     """
     with _reply(caller, limit) as reply, context.database.snapshot() as connection:
         reply.write(replies.USERS_HEAD)
-        reply.write_records(
-            [msgspec.json.encode(record)] for record in _people(context, caller, connection, page, reply.warn)
-        )
+        reply.write_records(_people(context, caller, connection, page, reply.warn))
         reply.write(replies.LIST_TAIL)
     return reply.file
 
@@ -120,7 +121,7 @@ class _Reply:
         self.file.write(piece)
 
     def write_records(self, records: Iterable[Iterable[bytes]]) -> None:
-        """Each record comes in pieces, so that not all members of an audience are held at once."""
+        """Each record, or some of them together, comes in pieces: not all members of an audience are held at once."""
         for number, pieces in enumerate(records):
             if number:
                 self.write(replies.BETWEEN_RECORDS)
@@ -142,22 +143,34 @@ def _reply(caller: Caller, limit: int) -> Iterator[_Reply]:
 
 def _people(
     context: Context, caller: Caller, connection: Connection, page: int, warn: Warn
-) -> Iterator[dict[str, object]]:
+) -> Iterator[list[bytes]]:
+    """People, a page of them in one piece."""
     statement = select_people(context, caller).limit(page)
+    cleans = not context.accounts.columns.is_own
     for rows in _pages(connection, statement, context.accounts.key, "key", page):
-        yield from as_records(connection, caller, rows, warn=warn, cleans=not context.accounts.columns.is_own)
+        with unsearched():
+            records = as_records(connection, caller, rows, warn=warn, cleans=cleans)
+            people = replies.BETWEEN_RECORDS.join(map(_encode, records))
+        yield [people]
 
 
 def _pages(
     connection: Connection, statement: Select[*tuple[Any, ...]], key: Any, name: str, page: int
 ) -> Iterator[list[Mapping[Any, Any]]]:
     """Rows by keyset: each page begins behind the last key, so that none is slower than the first."""
-    rows = [*connection.execute(statement).mappings()]
+    rows = _rows(connection, statement)
     while rows:
         yield rows
         if len(rows) < page:
             return
-        rows = [*connection.execute(statement.where(key > rows[-1][name])).mappings()]
+        rows = _rows(connection, statement.where(key > rows[-1][name]))
+
+
+def _rows(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Mapping[Any, Any]]:
+    """Rows as dictionaries, which take a third of the time of their own mappings where all values are wanted."""
+    found = connection.execute(statement)
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found.all()]
 
 
 def _audiences(

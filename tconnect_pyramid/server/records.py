@@ -17,7 +17,8 @@ from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import AudienceMember, Job, ProfileField, ProfileValue
 from tconnect_pyramid.protocol.columns import Warn
-from tconnect_pyramid.protocol.users import USER_FIELDS, write_job, write_profile_field, write_user
+from tconnect_pyramid.protocol.fitting_users import write_listed_job, write_listed_user
+from tconnect_pyramid.protocol.users import USER_FIELDS, write_profile_field, write_user
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
 from tconnect_pyramid.server.callers import Caller, only_told
 from tconnect_pyramid.server.failures import warnings_about
@@ -72,14 +73,16 @@ def as_records(
             sent_files = {name: b64encode(content).decode() for name, content in files.items()}
             sent_files = sent_files if values["picture"] else {}
             values["picture"] = values["picture"] if sent_files else 0
-        yield write_user(
-            values,
-            version=caller.apiversion,
-            pictures=sent_files,
-            profile_fields=None if fields is None else fields.get(row["key"], ()),
-            jobs=None if jobs is None else jobs.get(row["key"], ()),
-            warn=warn,
-        )
+        belongings: Any = {
+            "version": caller.apiversion,
+            "profile_fields": None if fields is None else fields.get(row["key"], ()),
+            "jobs": None if jobs is None else jobs.get(row["key"], ()),
+            "warn": warn,
+        }
+        if files is None:
+            yield write_listed_user(values, **belongings)
+        else:
+            yield write_user(values, pictures=sent_files, **belongings)
 
 
 def person(session: Session, context: Context, caller: Caller, account_key: int) -> dict[str, object] | None:
@@ -105,7 +108,7 @@ def _profile_fields(where: Session | Connection, caller: Caller, rows: Sequence[
         .order_by(ProfileValue.account_key, ProfileField.sortorder, ProfileField.id)
     )
     found: dict[int, list[Mapping[str, object]]] = {}
-    for key, shortname, datatype, data in where.execute(statement):
+    for key, shortname, datatype, data in where.execute(statement).all():
         found.setdefault(key, []).append(write_profile_field(shortname, datatype, data))
     return found
 
@@ -134,9 +137,11 @@ def _jobs(
         .order_by(Job.account_key, Job.sortorder, Job.id)
     )
     found: dict[int, list[Mapping[str, object]]] = {}
-    for row in where.execute(statement).mappings():
-        values = {str(name): value for name, value in row.items()}
-        found.setdefault(row["account_key"], []).append(write_job(values, warn=warn))
+    rows_of_jobs = where.execute(statement)
+    names = tuple(rows_of_jobs.keys())
+    for row in rows_of_jobs.all():
+        values = dict(zip(names, row, strict=True))
+        found.setdefault(values["account_key"], []).append(write_listed_job(values, warn=warn))
     return found
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -47,6 +46,7 @@ from tconnect_pyramid.errors import (
     TConnectError,
     TransactionOpen,
 )
+from tconnect_pyramid.garbage import unsearched
 from tconnect_pyramid.models import Server
 from tconnect_pyramid.options import Options
 from tconnect_pyramid.peers import ServerPeer, server_peer
@@ -381,21 +381,6 @@ class _Sync:
 
 def _both(first: str, second: str) -> str:
     return _("${first} ${second}", first=first, second=second) if first else second
-
-
-@contextmanager
-def unsearched() -> Iterator[None]:
-    """Without Python's search for objects that only know each other, which the many of a run make slow.
-
-    They know nobody: a fifth of a run's time would be spent on finding none.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _words(error: Exception) -> str:
