@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "models interfaces secretbox database plugins",
         "protocol settings sqlite",
         "errors",
-        "texts",
+        "texts garbage",
     )
 )
 DEPTH = {room: depth for depth, row in enumerate(LAYERS) for room in row}

@@ -701,7 +701,7 @@ def test_a_bad_item_is_skipped_and_one_that_is_here_stays_as_it_is(world, tree):
     assert lines(report, "skipped") == [
         ("skipped", 1, f"{world.hierarchy.word} 1", "fullname is neither a text nor a number"),
         ("skipped", 2, f"{world.hierarchy.word} 2", "fullname is missing"),
-        ("skipped", 8, f"{world.hierarchy.word} 8", "custom_fields is not a list"),
+        ("skipped", 8, f"{world.hierarchy.word} Item 8", "custom_fields is not a list"),
         ("skipped", 9, f"{world.hierarchy.word} Item 9", "its parent 8 was skipped"),
     ]
     assert lists.nonzero(report.counts) == {"skipped": 4, "unchanged": 5}
@@ -741,7 +741,7 @@ def test_a_bad_framework_that_is_here_stays_with_its_items(world, tree):
     assert report.state == "partial"
     assert [line[1:] for line in lines(report, "skipped")] == [
         (1, "framework 1", "fullname is missing"),
-        (3, "framework 3", "sortorder is neither a text nor a number"),
+        (3, "framework Framework 3", "sortorder is neither a text nor a number"),
         (9, f"{world.hierarchy.word} Item 9", "its framework 3 is unknown"),
     ]
     assert lists.nonzero(report.counts) == {"updated": 1, "skipped": 3, "unchanged": 5}
