@@ -45,7 +45,7 @@ class LocalJob(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What ids of the server are here: of jobs, and of what jobs refer to by the column that does."""
+    """What ids of the server are here: of jobs of other accounts, and of what jobs refer to by the column that does."""
 
     jobs: Mapping[int, int]
     places: Mapping[str, Mapping[int, int]]
@@ -87,8 +87,8 @@ class Jobs:
                 local[values["account_key"]].append(LocalJob(values["id"], remote_id, values))
         return local
 
-    def find(self, session: Session, jobs: Sequence[JobRecord]) -> Found:
-        """What these jobs, and what they refer to, are here."""
+    def find(self, session: Session, jobs: Sequence[JobRecord], others: Iterable[int]) -> Found:
+        """What these jobs refer to here, and which of the `others` are here: those that their people do not have."""
         places: dict[str, dict[int, int]] = {}
         for wire, column, table in self.targets:
             places[column] = {}
@@ -105,7 +105,7 @@ class Jobs:
                 )
                 places[column].update((remote_id, local_id) for remote_id, local_id in rows)
         known: dict[int, int] = {}
-        for some in in_batches(job.id for job in jobs):
+        for some in in_batches(others):
             rows = session.execute(
                 select(Counterpart.remote_id, Counterpart.local_id).where(
                     among(Counterpart.remote_id, some),

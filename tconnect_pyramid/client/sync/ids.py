@@ -34,6 +34,10 @@ class Ids:
         self._next = place + 1
         return place
 
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._ids)
+
     def mark(self, id_: int) -> bool:
         """Mark an id; False for one that is not among them."""
         place = self.find(id_)
@@ -41,6 +45,12 @@ class Ids:
             return False
         self._marks[place] = 1
         return True
+
+    def mark_at(self, place: int) -> bool:
+        """Mark the id at a place; False for one that is marked already."""
+        is_new = not self._marks[place]
+        self._marks[place] = 1
+        return is_new
 
     def mark_run(self, ids: array[int]) -> bool:
         """Mark ids that stand here one behind the other, behind the last one; False, and none marked, if they do not."""
@@ -53,9 +63,13 @@ class Ids:
 
     def unmarked(self) -> Iterator[int]:
         """Those that nobody has marked, in their order."""
+        return (self._ids[place] for place in self.unmarked_places())
+
+    def unmarked_places(self) -> Iterator[int]:
+        """The places of those that nobody has marked, in their order."""
         place = self._marks.find(0)
         while place != -1:
-            yield self._ids[place]
+            yield place
             place = self._marks.find(0, place + 1)
 
 

@@ -74,10 +74,16 @@ class Extras:
         if self._jobs is not None:
             self._jobs_here = self._jobs.read(self._session, keys)
             self._spared = frozenset()
-            sent = [job for record, _ in considered for job in self._sent(record) or ()]
-            self._found = self._jobs.find(self._session, sent)
-            if self._found.jobs:
-                self._spare(self._jobs, considered)
+            sent: list[JobRecord] = []
+            others: list[int] = []
+            for record, account in considered:
+                local = () if account is None else self._jobs_here.get(account.key, ())
+                own = {job.remote_id for job in local}
+                jobs = self._sent(record) or ()
+                sent += jobs
+                others += [job.id for job in jobs if job.id not in own]
+            self._found = self._jobs.find(self._session, sent, others)
+            self._spared = self._staying(self._jobs, self._found.jobs)
 
     def plan(self, record: UserRecord, account: Linked | None) -> Decided:
         """Decide about a person. `account` None: it is about to be made."""
@@ -122,19 +128,12 @@ class Extras:
             if self._owners[job.id] != record.id
         )
 
-    def _spare(self, jobs: Jobs, people: Iterable[tuple[UserRecord, Linked | None]]) -> None:
-        """Find the jobs that would come from another account here which no server changes."""
-        here = self._found.jobs
-        owners = {job.id: key for key, local in self._jobs_here.items() for job in local}
-        moving = {
-            here[job.id]: job.id
-            for record, account in people
-            for job in self._sent(record) or ()
-            if job.id in here and (account is None or owners.get(here[job.id]) != account.key)
-        }
-        if moving:
-            staying = jobs.left_alone(self._session, self._accounts, moving, self._protected)
-            self._spared = frozenset(moving[job_id] for job_id in staying)
+    def _staying(self, jobs: Jobs, moving: Mapping[int, int]) -> frozenset[int]:
+        """Those of the jobs that would come from another account here which no server changes."""
+        if not moving:
+            return frozenset()
+        staying = jobs.left_alone(self._session, self._accounts, moving.values(), self._protected)
+        return frozenset(remote_id for remote_id, job_id in moving.items() if job_id in staying)
 
     def _told_of_spared(self, record: UserRecord) -> tuple[str, ...]:
         return tuple(

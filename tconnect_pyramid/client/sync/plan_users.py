@@ -170,7 +170,7 @@ class _Planner:
                 is_first = person not in self.others
                 self.others.add(person)
             else:
-                is_first = index.note_listed(place)
+                is_first = index.mark_at(place)
             if not is_first:
                 self._add_skip(person, None, person_called(raw), TWICE, is_fault=True)
                 continue
