@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import insert
 from support.admin import Administered, notice, text, write_ini
+from support.statements import listening
 from support.webapp import PASSWORD, add_person, connect, log_in, two_sites
 
 from tconnect_pyramid import people
@@ -228,18 +229,12 @@ def test_when_a_client_called_is_noted_once_a_minute(sites):
 
 def test_a_thousand_clients_are_listed_with_as_many_statements_as_one(sites, pages):
     pair, _ = sites
-    statements = []
-    listen = ("before_cursor_execute", lambda *told: statements.append(told[2]))
     with pair.server.unit() as session:
         audience = add_audience(session, pair.server, name="All of them").id
 
     def counted() -> int:
-        statements.clear()
-        event.listen(pair.server.database.engine, *listen)
-        try:
+        with listening(pair.server.database.engine) as statements:
             pages("clients")
-        finally:
-            event.remove(pair.server.database.engine, *listen)
         return len(statements)
 
     make(pair, 1, audience)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import insert
 from support.admin import administered, notice, text
+from support.statements import listening
 from support.webapp import add_person, log_in
 from webtest import TestApp
 
@@ -310,16 +311,10 @@ def test_a_circle_is_refused(site):
 
 def test_a_large_tree_is_shown_with_as_many_statements_as_a_small_one(site):
     within = framework(site)
-    statements = []
-    listen = ("before_cursor_execute", lambda *told: statements.append(told[2]))
 
     def counted() -> int:
-        statements.clear()
-        event.listen(site.context.database.engine, *listen)
-        try:
+        with listening(site.context.database.engine) as statements:
             site.page(f"/admin/positions/frameworks/{within}")
-        finally:
-            event.remove(site.context.database.engine, *listen)
         return len(statements)
 
     item(site, within)

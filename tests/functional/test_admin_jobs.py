@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event
 from support.admin import administered, notice, text
+from support.statements import listening
 from support.webapp import add_person, log_in
 from webtest import TestApp
 
@@ -179,16 +179,10 @@ def test_a_job_of_a_server_is_shown_and_not_changed(site, ada):
 
 
 def test_many_jobs_are_listed_with_as_many_statements_as_few(site, ada, chief):
-    statements = []
-    listen = ("before_cursor_execute", lambda *told: statements.append(told[2]))
 
     def counted() -> int:
-        statements.clear()
-        event.listen(site.context.database.engine, *listen)
-        try:
+        with listening(site.context.database.engine) as statements:
             site.page("/admin/jobs")
-        finally:
-            event.remove(site.context.database.engine, *listen)
         return len(statements)
 
     job(site, ada, position=chief)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import pytest
-from sqlalchemy import event, func, insert, select
+from sqlalchemy import func, insert, select
 from support import lists
 from support.admin import administered
+from support.statements import listening
 
 from tconnect_pyramid.models import Run, RunLine
 
@@ -68,23 +67,11 @@ def add_runs(site, number: int, lines: int) -> None:
         )
 
 
-@contextmanager
-def listening(site):
-    """The statements that are made meanwhile."""
-    statements = []
-    listen = ("before_cursor_execute", lambda *told: statements.append(told[2]))
-    event.listen(site.context.database.engine, *listen)
-    try:
-        yield statements
-    finally:
-        event.remove(site.context.database.engine, *listen)
-
-
 def costs(site) -> dict[str, int]:
     """How many statements each page makes."""
     made = {}
     for name, path in PAGES.items():
-        with listening(site) as statements:
+        with listening(site.context.database.engine) as statements:
             site.page(path)
         made[name] = len(statements)
     return made
@@ -105,9 +92,9 @@ def test_every_page_about_runs_costs_the_same_however_many_there_are(site):
 def test_a_page_in_the_middle_costs_what_the_first_one_costs(site):
     add_runs(site, 100, lines=20)
     for name in ("the list", "a run with its lines"):
-        with listening(site) as first:
+        with listening(site.context.database.engine) as first:
             page = site.page(PAGES[name])
-        with listening(site) as second:
+        with listening(site.context.database.engine) as second:
             page.click("Next")
 
         assert len(second) == len(first) > 0

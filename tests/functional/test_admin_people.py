@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event, insert, select
+from sqlalchemy import insert, select
 from support.admin import administered, notice, text
+from support.statements import listening
 from support.webapp import PASSWORD, add_person, log_in
 from webtest import TestApp
 
@@ -255,16 +256,10 @@ def test_the_list_names_the_server_that_an_account_came_from(site, ada):
 
 
 def test_many_people_are_listed_with_as_many_statements_as_few(site):
-    statements = []
-    listen = ("before_cursor_execute", lambda *told: statements.append(told[2]))
 
     def counted(path="/admin/people") -> int:
-        statements.clear()
-        event.listen(site.context.database.engine, *listen)
-        try:
+        with listening(site.context.database.engine) as statements:
             site.page(path)
-        finally:
-            event.remove(site.context.database.engine, *listen)
         return len(statements)
 
     few = counted()

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import event
 from support.admin import administered, command, notice, text, write_ini
+from support.statements import listening
 from support.webapp import CLIENT_URL, SERVER_URL, add_person, connect, log_in, two_sites
 
 from tconnect_pyramid.client import servers
@@ -256,12 +256,8 @@ def test_what_is_not_there_is_not_found(site, path):
 
 def test_the_table_costs_the_same_however_many_servers_there_are(site):
     def statements() -> int:
-        seen = []
-        engine = site.sites.client.database.engine
-        listener = lambda *args: seen.append(args[2])  # noqa: E731 - removed by its name below
-        event.listen(engine, "before_cursor_execute", listener)
-        site.page()
-        event.remove(engine, "before_cursor_execute", listener)
+        with listening(site.sites.client.database.engine) as seen:
+            site.page()
         return len(seen)
 
     site.page("/1").forms["sync"].submit()

@@ -6,8 +6,8 @@ import threading
 from types import MappingProxyType
 
 import pytest
-from sqlalchemy import event
 from support.admin import administered, notice, text
+from support.statements import listening
 from support.webapp import add_person
 
 from tconnect_pyramid.models import TaskState
@@ -235,11 +235,8 @@ def test_the_run_that_began_last_has_the_record(site, registry, replace):
 def test_the_record_costs_two_statements(site, registry, replace):
     replace("outbox", lambda context: Outcome("ok"))
     perform(registry, "outbox")
-    seen = []
-    listen = ("before_cursor_execute", lambda *told: seen.append(told[2]))
-    event.listen(site.context.database.engine, *listen)
-    perform(registry, "outbox")
-    event.remove(site.context.database.engine, *listen)
+    with listening(site.context.database.engine) as seen:
+        perform(registry, "outbox")
 
     assert [statement.split()[0] for statement in seen if "tconnect_task" in statement] == [
         "UPDATE",

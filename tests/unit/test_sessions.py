@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import delete, event, func, select
+from sqlalchemy import delete, func, select
 from support import peers, sites
+from support.statements import listening
 
 from tconnect_pyramid import sessions
 from tconnect_pyramid.models import Account, ClientSession, Notice, ServerSession, SignIn
@@ -97,9 +98,8 @@ def test_a_sign_in_whose_account_is_gone_has_ended(context):
 
 def test_looking_up_costs_two_statements(context):
     browser_id, _ = sign_in(context, add_account(context))
-    statements = []
-    event.listen(context.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
-    look_up(context, browser_id)
+    with listening(context.database.engine) as statements:
+        look_up(context, browser_id)
     assert len([text for text in statements if text.startswith("SELECT")]) == 2, statements
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support import sites
+from support.statements import listening
 
 from tconnect_pyramid import people
 from tconnect_pyramid.directory import audiences, courses, jobs, pictures, profiles
@@ -235,10 +236,8 @@ def test_accounts_are_found_by_a_field_for_many_values_at_once(session, context)
 
 
 def test_looking_for_many_takes_few_statements(session, context):
-    spoken = []
-    event.listen(session.get_bind(), "before_cursor_execute", lambda *args: spoken.append(args[2]))
-
-    context.accounts.matching(session, "email", [f"u{number}@x.example" for number in range(1000)])
+    with listening(session.get_bind()) as spoken:
+        context.accounts.matching(session, "email", [f"u{number}@x.example" for number in range(1000)])
 
     assert [statement.split()[0] for statement in spoken].count("SELECT") == 2
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event, func, select
 from support import sites
+from support.statements import listening
 
 from tconnect_pyramid import people
 from tconnect_pyramid.directory import (
@@ -572,13 +573,11 @@ def test_removing_for_a_sync_leaves_nothing_behind(make_sqlite, follows_keys):
 def test_as_many_statements_for_a_thousand_items_as_for_few(session, context):
     trees = Trees(session, context, POSITIONS)
     trees.add("Top")
-    spoken = []
-    event.listen(session.get_bind(), "before_cursor_execute", lambda *args: spoken.append(args[2].split()[0]))
 
     def cost():
-        spoken.clear()
-        hierarchy_items.list_items(session, POSITIONS)
-        trees.move("Top")
+        with listening(session.get_bind()) as spoken:
+            hierarchy_items.list_items(session, POSITIONS)
+            trees.move("Top")
         return len(spoken)
 
     few = cost()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 from array import array
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from support import lists
 from support.lists import cohort, course, person
+from support.statements import listening
 
 from tconnect_pyramid.client.sync import apply_users, plan_collections
 from tconnect_pyramid.client.sync.engine import run_sync
@@ -28,20 +28,6 @@ def synced(client, server, server_id):
     server.people = [person(id_) for id_ in KNOWN]
     run_sync(client, "users", server_id)
     return client
-
-
-@contextmanager
-def statements(client):
-    """The statements of the block, those of the run's own rows and of its lease apart."""
-    seen = []
-
-    def note(connection, cursor, statement, parameters, context, executemany):
-        if not any(each in statement for each in OUTSIDE):
-            seen.append(statement)
-
-    event.listen(client.database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(client.database.engine, "before_cursor_execute", note)
 
 
 def belonging(context):
@@ -105,7 +91,7 @@ def test_statements_are_as_many_for_ten_members_as_for_hundreds(client, server, 
         one = []
         for sent in (everybody, everybody, [*everybody[2:], *strangers], everybody):
             server.cohorts = [cohort(size, *sent)]
-            with statements(client) as seen:
+            with listening(client.database.engine, without=OUTSIDE) as seen:
                 assert run_sync(client, "collections", server_id).state == "done"
             one.append([each.split()[0] for each in seen if not each.startswith("FETCH")])
         counted.append(one)
@@ -119,7 +105,7 @@ def test_what_is_unchanged_takes_as_many_statements_for_one_collection_as_for_fi
     for number in (1, 50):
         server.cohorts = [cohort(id_, *KNOWN, 99) for id_ in range(1, 1 + number)]
         run_sync(synced, "collections", server_id)
-        with statements(synced) as seen:
+        with listening(synced.database.engine, without=OUTSIDE) as seen:
             report = run_sync(synced, "collections", server_id)
         assert lists.nonzero(report.counts) == {"unchanged": number}
         assert {each.split()[0] for each in seen} <= READING
@@ -132,7 +118,7 @@ def test_planning_only_reads(synced, server, server_id):
     run_sync(synced, "collections", server_id)
     server.cohorts = [cohort(1, 4, 98), cohort(3, 5)]
 
-    with statements(synced) as seen:
+    with listening(synced.database.engine, without=OUTSIDE) as seen:
         report = run_sync(synced, "collections", server_id, dry_run=True)
 
     assert lists.nonzero(report.counts)["removed"] == len(KNOWN) - 1

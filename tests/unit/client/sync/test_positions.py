@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine, event, func, select, text, update
 from support import lists, sites
 from support.lists import custom
+from support.statements import listening
 
 from tconnect_pyramid import people, sqlite
 from tconnect_pyramid.client.runs import approve_run, reject_run
@@ -1073,14 +1074,8 @@ def test_many_items_take_as_many_statements_as_few(world):
             )
             for id_ in range(first, last)
         ]
-        made = []
-
-        def note(connection, cursor, statement, *_):
-            made.append(statement)
-
-        event.listen(world.client.database.engine, "before_cursor_execute", note)
-        report = world.sync([world.framework(1)], items)
-        event.remove(world.client.database.engine, "before_cursor_execute", note)
+        with listening(world.client.database.engine) as made:
+            report = world.sync([world.framework(1)], items)
         assert report.state == "done", report.message
         assert report.counts["created"] >= len(items)
         return len(made)

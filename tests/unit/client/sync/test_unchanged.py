@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import delete, event, select, text, update
+from sqlalchemy import delete, select, text, update
 from support import lists, sites
 from support.lists import field, job, person, tombstone
+from support.statements import listening
 
 from tconnect_pyramid import people
 from tconnect_pyramid.client.sync import plan_users, receive
@@ -70,20 +70,6 @@ def digests(client):
         return [*session.scalars(select(Link.digest).order_by(Link.person_id))]
 
 
-@contextmanager
-def statements(client):
-    """The statements of the block, those of the run's own row and of its lease apart."""
-    seen = []
-
-    def note(connection, cursor, statement, parameters, context, executemany):
-        if not any(each in statement for each in OUTSIDE):
-            seen.append(statement)
-
-    event.listen(client.database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(client.database.engine, "before_cursor_execute", note)
-
-
 def writes(seen):
     return [each for each in seen if each.split()[0] in {"INSERT", "UPDATE", "DELETE"}]
 
@@ -96,7 +82,7 @@ def test_a_second_run_writes_nothing_and_looks_at_no_account(client, server, ser
     server.people = [full(id_) for id_ in range(3, 53)] + [tombstone(60)]
     assert sync(client, server_id) == {"created": 50, "unchanged": 1}
 
-    with statements(client) as seen:
+    with listening(client.database.engine, without=OUTSIDE) as seen:
         assert sync(client, server_id) == {"unchanged": 51}
 
     assert writes(seen) == []
@@ -109,7 +95,7 @@ def test_one_in_a_thousand_costs_one_batch_however_many_there_are(client, server
         server.people = [full(id_) for id_ in range(3, 3 + size)]
         sync(client, server_id)
         server.people[7] = full(10, city=f"City {size}")
-        with statements(client) as seen:
+        with listening(client.database.engine, without=OUTSIDE) as seen:
             assert sync(client, server_id) == {"updated": 1, "unchanged": size - 1}
         counted.append(len(seen))
     assert counted[0] == counted[1]
@@ -157,7 +143,7 @@ def test_the_order_of_keys_escapes_and_what_nobody_keeps_are_no_change(client, s
     again = {**dict(reversed(first.items())), "lastaccess": "99", "timemodified": "7", "unknown": ["b"]}
     server.body = json.dumps({"status": "success", "data": {"users": [again]}}, ensure_ascii=False).encode()
 
-    with statements(client) as seen:
+    with listening(client.database.engine, without=OUTSIDE) as seen:
         assert sync(client, server_id) == {"unchanged": 1}
     assert writes(seen) == []
 
@@ -214,7 +200,7 @@ def test_what_was_changed_in_the_database_is_found_by_reconciling(client, server
     assert sync(client, server_id, reconcile=True) == planned
     assert planned["updated"] == 4
 
-    with statements(client) as seen:
+    with listening(client.database.engine, without=OUTSIDE) as seen:
         assert sync(client, server_id, reconcile=True) == {"unchanged": 4}
     assert writes(seen) == []
     with client.reading() as session:
@@ -287,7 +273,7 @@ def test_an_id_number_that_becomes_free_is_given(client, server, server_id):
     server.people = [full(3, idnumber="N1"), full(4, idnumber="N2")]
     sync(client, server_id)
     assert [account(client, id_).idnumber for id_ in (3, 4)] == ["", "N2"]
-    with statements(client) as seen:
+    with listening(client.database.engine, without=OUTSIDE) as seen:
         sync(client, server_id)
     assert writes(seen) == []
     with client.unit() as session:
@@ -318,7 +304,7 @@ def test_who_is_missing_is_seen_to_once(client, server, server_id):
     server.people = [full(3)]
     assert sync(client, server_id) == {"suspended": 1, "unchanged": 1}
 
-    with statements(client) as seen:
+    with listening(client.database.engine, without=OUTSIDE) as seen:
         assert sync(client, server_id) == {"unchanged": 1}
     assert writes(seen) == []
 
