@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import bcrypt
 import pytest
+from support.ports import free_ports
 
 from tconnect_pyramid import context_of, people
 from tconnect_pyramid.tasks.glue import open_site
@@ -34,16 +34,10 @@ INI = Path(__file__).parents[2] / "development.ini"
 pytestmark = [pytest.mark.slow, pytest.mark.worker]
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture
 def demo(tmp_path):
     """The demo on ports of its own; gives its ini and the addresses of server and client."""
-    server_port, client_port = free_port(), free_port()
+    server_port, client_port = free_ports(2)
     ini = tmp_path / "development.ini"
     text = INI.read_text(encoding="utf-8")
     ini.write_text(text.replace("6543", str(server_port)).replace("6544", str(client_port)), encoding="utf-8")

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -16,20 +15,13 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from support.ports import free_ports
 
 from tconnect_pyramid.protocol.paths import SSO_START
 
 INI = Path(__file__).parents[2] / "development.ini"
 
 pytestmark = [pytest.mark.slow, pytest.mark.worker]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture
