@@ -149,8 +149,10 @@ class Jobs:
         plan, tells = JobChanges(), list[str]()
         if not local and not sent:
             return plan, tells
-        here = {job.remote_id: job for job in local if job.remote_id is not None}
         wanted = {job.id: self._values(job, found) for job in sorted(sent, key=_SORTORDER)}
+        if _are_as_wanted(local, wanted):
+            return plan, tells
+        here = {job.remote_id: job for job in local if job.remote_id is not None}
         idnumbers = {job.idnumber for job in sent}
         staying = []
         for job in local:
@@ -208,6 +210,14 @@ class Jobs:
             )
             for what, value in changed.items()
         ]
+
+
+def _are_as_wanted(local: Sequence[LocalJob], wanted: Mapping[int, dict[str, Any]]) -> bool:
+    """Whether these are the jobs in their order and nothing else, as nearly always."""
+    return [job.remote_id for job in local] == [*wanted] and all(
+        job.values["sortorder"] == place and values.items() <= job.values.items()
+        for place, (job, values) in enumerate(zip(local, wanted.values(), strict=True), start=1)
+    )
 
 
 def _job(idnumber: str) -> Text:

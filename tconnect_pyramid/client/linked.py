@@ -59,8 +59,19 @@ class Pointer(NamedTuple):
     in_doubt: bool = False
 
 
+_FIELDS = tuple(
+    name
+    for name in STANDARD_FIELDS
+    if name in {"idnumber", "picture", "admin", "timemodified"} or name not in rules.NOT_COPIED
+)
+"""The standard fields that a rule looks at or changes: not how the account is used, for one."""
+
+
 class Linked(NamedTuple):
-    """A person's account as it is. `stored` holds the columns that several fields share."""
+    """A person's account as it is, without the fields that no server is about.
+
+    `stored` holds the columns that several fields share.
+    """
 
     key: int
     suspended_by_sync: bool
@@ -145,7 +156,7 @@ def read_accounts(session: Session, accounts: Accounts, links: Mapping[int, Poin
     """The accounts behind links, by person; a link whose row is gone has none."""
     columns = accounts.columns
     shared = rules.shared_columns(columns)
-    statement = accounts.select(STANDARD_FIELDS).add_columns(
+    statement = accounts.select(_FIELDS).add_columns(
         *(getattr(columns.mapped_class, name).label(f"stored_{name}") for name in shared)
     )
     keys = [link.account_key for link in links.values()]

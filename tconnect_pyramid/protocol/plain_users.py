@@ -159,7 +159,8 @@ def _read_plain(user: PlainUser) -> UserRecord:
     for name in _NOT_VALUES:
         del values[name]
     for name in _NUMBERS:
-        values[name] = _whole(values[name])
+        number = SMALL.get(values[name])
+        values[name] = _whole(values[name]) if number is None else number
     is_deleted = values["deleted"] == 1
     fields = jobs = None
     if not is_deleted and user.profile_fields is not None:
@@ -193,11 +194,9 @@ def _read_job(job: PlainJob) -> JobRecord:
 
 
 def _whole(text: str) -> int:
-    number = SMALL.get(text)
+    number = canonical_int(text)
     if number is None:
-        number = canonical_int(text)
-        if number is None:
-            raise _NotPlain
+        raise _NotPlain
     return number
 
 
