@@ -57,6 +57,7 @@ class Pointer(NamedTuple):
     digest: bytes | None = None
     identity: Identity = Identity()
     in_doubt: bool = False
+    created_by_run: int | None = None
 
 
 _FIELDS = tuple(
@@ -78,6 +79,7 @@ class Linked(NamedTuple):
     digest: bytes | None
     identity: Identity
     in_doubt: bool
+    created_by_run: int | None
     values: Mapping[str, Any]
     stored: Mapping[str, Any]
 
@@ -144,11 +146,12 @@ def read_links(session: Session, server_id: int, people: Iterable[int]) -> dict[
             Link.person_username,
             Link.person_timecreated,
             Link.in_doubt,
+            Link.created_by_run,
         ).where(among(Link.person_id, people), Link.server_id == server_id)
     )
     return {
-        person: Pointer(key, suspended, digest, Identity(username, created), in_doubt)
-        for person, key, suspended, digest, username, created, in_doubt in rows
+        person: Pointer(key, suspended, digest, Identity(username, created), in_doubt, by_run)
+        for person, key, suspended, digest, username, created, in_doubt, by_run in rows
     }
 
 

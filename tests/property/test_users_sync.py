@@ -14,9 +14,10 @@ from support.people_oracle import BALLAST, HAND, ID_NUMBERS, PEOPLE, Here, There
 from support.properties import TIMES
 
 from tconnect_pyramid import people
-from tconnect_pyramid.client.sync import plan_users
+from tconnect_pyramid.client.sync import pause, plan_users
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.plan import Changes
+from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.directory import jobs, profiles
 from tconnect_pyramid.directory.columnmap import own_accounts
 from tconnect_pyramid.models import Account, Link, ProfileValue
@@ -169,10 +170,10 @@ class Site:
         with self.client.reading() as session:
             return bool(self.client.accounts.by_username(session, [f"local{id_}"]))
 
-    def synced(self, world: World) -> None:
-        """A sync makes it as the oracle says, and a second one does nothing."""
+    def synced(self, world: World, *, undoes: bool = False) -> None:
+        """A sync makes it as the oracle says, also when it was undone before, and a second one does nothing."""
         self.server.people = world.records()
-        expected = after_sync(world)
+        before, expected = world.here, after_sync(world)
         for id_ in PEOPLE:
             if world.here[id_] is None and expected[id_] and expected[id_].was_local:
                 world.local.discard(id_)
@@ -182,6 +183,10 @@ class Site:
 
         assert report.state == ("partial" if world.bad or world.nameless else "done"), report
         assert self.accounts() == world.here
+        if undoes and {name for name, number in report.counts.items() if number} - {"unchanged", "skipped"}:
+            self.undone(report, before, world)
+            run_sync(self.client, "users", self.server_id)
+            assert self.accounts() == world.here
         world.edited &= bool(world.bad or world.nameless)
         kept = self.rows()
         for reconcile in (False, True):
@@ -189,6 +194,35 @@ class Site:
             again = run_sync(self.client, "users", self.server_id, reconcile=reconcile)
             assert {line.action for line in again.lines} <= {"skipped"}
             assert self.rows() == kept
+
+    def undone(self, report, before: dict[int, Here | None], world: World) -> None:
+        """Who was here is as before, and who was made is suspended."""
+        undo_run(self.client, report.run, actor="command")
+        for id_, here in self.accounts().items():
+            was = before[id_]
+            if was is None:
+                # Who had been taken over is nobody's account again.
+                assert here is None or here.suspended or here.deleted
+                continue
+            assert here is not None
+            if not world.gives_idnumbers:
+                # A number that somebody new has got stays there.
+                was = replace(was, idnumber=here.idnumber) if was.deleted else was
+                assert here.idnumber == was.idnumber
+            came_from_others = {
+                job for other, it in before.items() if it and other != id_ for job, _ in it.jobs
+            }
+            went_to_others = {
+                job for other, it in world.here.items() if it and other != id_ for job, _ in it.jobs
+            }
+            if not (came_from_others | went_to_others) & {job for job, _ in (*was.jobs, *here.jobs) if job}:
+                assert here.jobs == was.jobs
+            if not self.client.accounts.columns.is_own:
+                # A name that can only be written does not come back.
+                was = replace(was, name=here.name)
+            assert replace(here, jobs=(), idnumber="") == replace(was, jobs=(), idnumber="")
+        with self.client.unit() as session:
+            pause.resume(session, self.client, "users", self.server_id, actor="command")
 
     def rows(self):
         table = self.client.accounts.columns.table
@@ -244,6 +278,7 @@ def test_any_history_ends_as_the_rules_say(kind, table):
 
 def tell(kind, columns, lot: Random) -> None:
     history = [(lot.choice(STEPS), lot.choice(PEOPLE)) for _ in range(30)]
+    undoing = Random(lot.getrandbits(16))  # noqa: S311 - no secret
     server = lists.ListingServer()
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -265,6 +300,6 @@ def tell(kind, columns, lot: Random) -> None:
         first += [("add", id_) for id_ in PEOPLE]
         for action, id_ in [*first, *history, ("sync", BALLAST)]:
             if action == "sync":
-                site.synced(world)
+                site.synced(world, undoes=world.keeps_deleted and undoing.random() < 0.4)
             else:
                 world = site.happens(world, action, id_)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client import accounts as rules
@@ -23,6 +24,7 @@ from tconnect_pyramid.client.linked import (
 from tconnect_pyramid.client.migration import Match, Outcome
 from tconnect_pyramid.client.people import NewPicture
 from tconnect_pyramid.client.sync.digest import Digests
+from tconnect_pyramid.client.sync.history import UNDONE
 from tconnect_pyramid.client.sync.index import LinkIndex
 from tconnect_pyramid.client.sync.plan import (
     UNTOLD_FIELDS,
@@ -40,6 +42,7 @@ from tconnect_pyramid.client.sync.receive import People
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.errors import BadRecord
+from tconnect_pyramid.models import Run
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.plain_users import PlainUser, id_of, job_ids, read_record
 from tconnect_pyramid.protocol.users import UserRecord
@@ -124,6 +127,8 @@ class _Planner:
         self.peer = peer
         self.now = context.clock()
         self.index = LinkIndex(session, context.accounts, peer.id, only=only)
+        # Undoing has suspended whom these have made, in whatever mode.
+        self.undone = {*session.scalars(select(Run.id).where(Run.server_id == peer.id, Run.state == UNDONE))}
         self.chosen = {} if chosen is None else {chosen.person_id: chosen}
         self.digests = Digests(session, context, self.options, peer)
         self.extras = Extras(session, context.accounts, self.options, peer.id, self.now)
@@ -346,10 +351,11 @@ class _Planner:
         if account.suspended_by_sync and not account.is_suspended:
             # Lifted by hand. Kept, it would let a sync lift a later suspension by hand.
             self.flag = False
-        if self.mode != SUSPEND:
+        if self.mode != SUSPEND and account.created_by_run not in self.undone:
             return
         if record.suspended and not account.is_suspended:
-            self._remove(Action.SUSPENDED, record.id, account, _("suspended on the server"))
+            if self.mode == SUSPEND:
+                self._remove(Action.SUSPENDED, record.id, account, _("suspended on the server"))
         elif account.is_suspended and account.suspended_by_sync and not record.suspended:
             reason = _("listed and not suspended on the server")
             if self._spare(record.id, account, _name(record), reason):
