@@ -72,6 +72,8 @@ class Text:
         self._file = file
         self.ahead = b""
         self.at = 0
+        self.uncut = 0
+        """So many bytes from `at` on have no place to cut: they are not looked through for each piece that comes."""
 
     def more(self) -> bool:
         """Look further ahead; False where there is no more."""
@@ -116,6 +118,7 @@ def _up_to(end: re.Pattern[bytes], text: Text, parse: Parse) -> Iterator[list[ob
             raise NotCut
     yield _last(text.ahead[text.at : found.start()], parse)
     text.at = found.end()
+    text.uncut = 0
 
 
 def _to_the_end(text: Text, parse: Parse) -> Iterator[list[object]]:
@@ -129,12 +132,16 @@ def _to_the_end(text: Text, parse: Parse) -> Iterator[list[object]]:
 
 
 def _some(text: Text, parse: Parse) -> Iterator[list[object]]:
-    records, rest = _part(text.ahead[text.at :], parse)
+    ahead = text.ahead[text.at :]
+    records, place = _part(ahead, parse, text.uncut)
     if records:
-        text.at += rest
+        text.at += place
+        text.uncut = 0
         yield records
-    elif len(text.ahead) - text.at > LONGEST_RECORD:
+    elif len(ahead) > LONGEST_RECORD:
         raise NotCut
+    else:
+        text.uncut = place
 
 
 def _last(text: bytes, parse: Parse) -> list[object]:
@@ -144,12 +151,15 @@ def _last(text: bytes, parse: Parse) -> list[object]:
     return records
 
 
-def _part(text: bytes, parse: Parse) -> tuple[list[object], int]:
-    """The records before the last cut, and where the next one begins; none where there is no cut yet."""
+def _part(text: bytes, parse: Parse, uncut: int) -> tuple[list[object], int]:
+    """The records before the last cut, and where the next one begins; or none, and up to where there is no place to cut.
+
+    Up to `uncut` there is none, as is known.
+    """
     tried = 0
     end = len(text)
-    while end > 0:
-        start = max(0, end - _WINDOW)
+    while end > uncut:
+        start = max(uncut, end - _WINDOW)
         for place in reversed([*_CUT.finditer(text, start, end + 1)]):
             records = _parsed(text[: place.start() + 1], parse)
             if records is not None:
@@ -158,7 +168,7 @@ def _part(text: bytes, parse: Parse) -> tuple[list[object], int]:
             if tried == MOST_CUTS:
                 raise NotCut
         end = start
-    return [], 0
+    return [], uncut if tried else max(uncut, len(text) - _LONGEST_MARK)
 
 
 def _parsed(text: bytes, parse: Parse) -> list[object] | None:

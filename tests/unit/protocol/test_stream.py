@@ -100,3 +100,21 @@ def test_cuts_that_are_none_are_given_up_in_time(monkeypatch):
     jobs = [{"id": str(number)} for number in range(2000)]
     with pytest.raises(NotCut):
         joined(reply([{"id": "1", "jobs": jobs}, {"id": "2"}], separators=(",", ":")))
+
+
+def test_a_long_record_is_not_looked_through_again_for_each_piece(monkeypatch):
+    """A reply of nothing but braces would take minutes."""
+    cut, looked = stream._CUT, []
+
+    class Counting:
+        def finditer(self, text, start, end):
+            looked.append(end - start)
+            return cut.finditer(text, start, end)
+
+    monkeypatch.setattr(stream, "_CUT", Counting())
+    monkeypatch.setattr(stream, "PIECE", 2**14)
+    records = [{"id": "1", "name": "}" * 2**21}, {"id": "2"}]
+    file = reply(records)
+
+    assert joined(file) == records
+    assert sum(looked) < 2 * len(file.getvalue())
