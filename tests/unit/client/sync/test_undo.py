@@ -81,15 +81,22 @@ def test_who_came_back_is_deleted_again(site):
     assert tables(site) == was
 
 
-def test_who_was_made_is_suspended_and_lifted_when_it_goes_on(site):
-    site.server.people = [person(3)]
+@pytest.mark.parametrize("mode", ["suspend", "keep", "delete"])
+def test_who_was_made_is_suspended_and_lifted_when_it_goes_on(site, mode):
+    site.set(removed_person=mode)
+    site.server.people = [person(3), person(4), person(5)]
     run = site.sync()
 
-    assert counts(undo(site, run)) == {"suspended": 1}
-    assert site.shown(site.key(3))["suspended"]
+    assert counts(undo(site, run)) == {"suspended": 3}
+    assert all(site.shown(site.key(id_))["suspended"] for id_ in (3, 4, 5))
     with site.context.unit() as session:
+        # By hand since, and on the server.
+        session.get(Link, (4, site.server.id)).suspended_by_sync = False
         pause.resume(session, site.context, "users", site.server.id, actor="command")
-    assert counts(site.sync()) == {"unsuspended": 1}
+    site.server.people[2] = person(5, suspended="1")
+    assert counts(site.sync()) == {"unsuspended": 1, "unchanged": 2}
+    assert [site.shown(site.key(id_))["suspended"] for id_ in (3, 4, 5)] == [False, True, True]
+    assert counts(site.sync()) == {"unchanged": 3}
 
 
 @pytest.mark.parametrize("sent", [None, HASH])
