@@ -14,7 +14,7 @@ from support.lists import cohort, framework, item, person
 
 from tconnect_pyramid import sqlite
 from tconnect_pyramid.client import accounts as rules
-from tconnect_pyramid.client.sync import lease
+from tconnect_pyramid.client.sync import engine, lease
 from tconnect_pyramid.client.sync.engine import KINDS, run_sync
 from tconnect_pyramid.database import Database
 from tconnect_pyramid.errors import InvalidInput, NotFound, SyncBusy
@@ -238,6 +238,28 @@ def test_a_run_whose_lease_was_taken_over_writes_nothing(client, server, server_
     with client.reading() as session:
         assert session.scalars(select(Account.id)).all() == []
         assert session.scalars(select(Lease.token)).all() == ["f" * 40]
+
+
+def test_a_run_whose_lease_was_taken_over_while_it_planned_writes_nothing(
+    client, server, server_id, monkeypatch
+):
+    server.people = [person(3)]
+    plan = engine._Sync._plan
+
+    def plan_and_lose(sync, *about):
+        planned = plan(sync, *about)
+        with client.unit() as session:
+            session.execute(update(Lease).values(token="f" * 40))
+        return planned
+
+    monkeypatch.setattr(engine._Sync, "_plan", plan_and_lose)
+
+    report = run_sync(client, "users", server_id)
+
+    assert report.state == "failed"
+    assert "another run has taken its place" in report.message
+    with client.reading() as session:
+        assert session.scalars(select(Account.id)).all() == []
 
 
 def test_a_run_that_was_killed_blocks_for_a_while_and_is_then_told_as_interrupted(client, server, server_id):
