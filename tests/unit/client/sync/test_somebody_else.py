@@ -9,6 +9,7 @@ from support.lists import TABLES, cohort, dump, nonzero, person, tombstone
 
 from tconnect_pyramid import people
 from tconnect_pyramid.client.linked import SOMEBODY_ELSE
+from tconnect_pyramid.client.links import unlink_person
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.plan_collections import IN_DOUBT
 from tconnect_pyramid.errors import BadRecord
@@ -108,6 +109,20 @@ def test_the_account_in_doubt_keeps_its_memberships_until_it_is_known_whose_it_i
     assert doubts(site) == {3: False, 4: False}
     assert site.sync("collections").state == "done"
     assert memberships(site) == {"Audience 1": {4}, "Audience 2": {3}, "Audience 3": {3, 4}}
+
+
+def test_audiences_do_not_await_an_id_in_doubt_that_is_unlinked_while_the_server_is_down(site):
+    assert site.sync("collections").state == "done"
+    assert memberships(site) == {"Audience 1": {3}}
+    site.server.people = [boris(), person(4, timecreated=ADDED)]
+    site.sync()
+    assert doubts(site)[3]
+    site.server.down = True
+
+    unlink_person(site.context, site.key(3), actor="command")
+
+    assert memberships(site) == {}
+    assert awaited(site) == set()
 
 
 def test_what_leaves_no_membership_as_it_is_needs_no_line(site):
