@@ -192,6 +192,20 @@ def test_a_job_stays_with_an_account_that_no_server_changes(site, monkeypatch, h
     assert [each.idnumber for each in site.jobs(site.key(4))] == ["A", "C"]
 
 
+def test_a_job_stays_with_one_whom_the_plan_does_not_name_and_who_is_protected_after_it(site, monkeypatch):
+    site.set(removed_person="keep")
+    site.server.people = [person(3, jobs=[job(1, "A")]), person(4, jobs=[])]
+    site.sync()
+    key = site.key(3)
+    after_the_plan(monkeypatch, lambda: promote(site, "admin"))
+    site.server.people = [person(4, jobs=[job(1, "A")])]
+
+    assert site.sync().state == "done"
+
+    assert [each.idnumber for each in site.jobs(key)] == ["A"]
+    assert site.jobs(site.key(4)) == []
+
+
 def test_the_runs_of_somebody_unprotected_are_made_once(site, monkeypatch):
     site.server.people = [person(3)]
     site.sync()
