@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, and_, case, not_, select
+from sqlalchemy import Select, and_, case, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.ids import Ids
@@ -139,7 +139,7 @@ class MemberPlanner:
     def _usable(self) -> tuple[Ids, array[int]]:
         """The people who have an account here that is not deleted, and its keys; read when somebody is new."""
         people, keys = array("q"), array("q")
-        for some in self._rows(self._people().where(not_(Link.in_doubt)).order_by(Link.person_id)):
+        for some in self._rows(self._people().order_by(Link.person_id)):
             people.extend([person for person, _ in some])
             keys.extend([key for _, key in some])
         return Ids(people), keys

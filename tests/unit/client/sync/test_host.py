@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import String, orm, select
 from sqlalchemy.orm import DeclarativeBase, mapped_column
@@ -12,6 +14,7 @@ from tconnect_pyramid.client.runs import offered
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.directory import profiles
+from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.directory.columnmap import ColumnMap, Mapped, inverted, joined
 from tconnect_pyramid.errors import ConfigurationProblem, Conflict
 from tconnect_pyramid.models import AudienceMember, Counterpart, Job, Link, ProfileValue, Undo
@@ -261,3 +264,18 @@ def test_that_deleting_is_final_is_said_before_and_no_run_can_be_undone(client, 
         with pytest.raises(Conflict, match="the account table of this site keeps nobody who is deleted"):
             undo_run(client, made.run, actor="command", dry_run=dry_run)
     assert len(users(client)) == 7
+
+
+def test_a_field_that_a_host_begins_to_keep_is_brought_to_everybody(client, server, server_id):
+    """What a server says has not changed: it is the table that has."""
+    fewer = ColumnMap(
+        User, {name: where for name, where in COLUMNS.fields.items() if name != "city"}, COLUMNS.defaults
+    )
+    server.people = [person(3, city="Riga"), person(4, city="Riga")]
+    before = replace(client, accounts=Accounts(fewer))
+    assert run_sync(before, "users", server_id).counts["created"] == 2
+    assert run_sync(before, "users", server_id).counts["unchanged"] == 2
+    assert {town for *_, town, _ in users(client)} == {None}
+
+    assert run_sync(client, "users", server_id).counts["updated"] == 2
+    assert [town for *_, town, _ in users(client)] == [None, "Riga", "Riga"]
