@@ -101,7 +101,13 @@ def test_an_account_is_linked_and_unlinked_by_its_run(site, server):
     ada = add_person(site.context)
     server.people.append(person(5, city="Oslo"))
     form = site.page(f"/admin/people/{ada}").click("Link it to a person").forms["ask"]
-    for number, says in (("x", "above 0"), ("", "Enter the number"), ("3", "unlink that one first")):
+    for number, says in (
+        ("x", "above 0"),
+        ("9" * 19, "above 0"),
+        ("9" * 5000, "At most 20"),
+        ("", "Enter the number"),
+        ("3", "unlink that one first"),
+    ):
         form["person"] = number
         assert says in text(form.submit(status=200))
     form["person"] = "99"

@@ -25,6 +25,7 @@ from tconnect_pyramid.views.notices import go
 
 ENTRY = "people"
 """The entry of the menu."""
+_LONGEST_NUMBER = 20
 
 
 def includeme(config: Configurator) -> None:
@@ -57,7 +58,7 @@ class RelinkForm(PageForm):
     server = SelectField(_("Server"))
     person = StringField(
         _("Number of the person"),
-        [DataRequired(_("Enter the number that the person has at the server."))],
+        [DataRequired(_("Enter the number that the person has at the server.")), at_most(_LONGEST_NUMBER)],
         filters=[trimmed],
         description=_("The id of the account at the server, as its administrator sees it."),
         render_kw={"autocomplete": "off", "inputmode": "numeric"},
