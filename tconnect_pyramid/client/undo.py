@@ -24,6 +24,7 @@ from tconnect_pyramid.directory.accounts import BATCH, forget_digests, in_batche
 from tconnect_pyramid.directory.columnmap import ColumnMap
 from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.models import Link, Run, Server, Undo
+from tconnect_pyramid.texts import listed
 from tconnect_pyramid.texts import text as _
 
 UNDONE_FROM = frozenset({history.DONE, history.PARTIAL})
@@ -136,8 +137,17 @@ class _Work:
             self._suspend_created({link.account_key: link.person_id for link in created})
             created = self.session.execute(made.where(Link.person_id > created[-1].person_id)).all()
 
-    def _tell(self, action: Action, person: int | None, key: int, subject: str, detail: str = "") -> None:
-        self.told.append(Change(action, USERS, person, key, subject, reason=detail))
+    def _tell(
+        self,
+        action: Action,
+        person: int | None,
+        key: int,
+        subject: str,
+        reason: str = "",
+        values: Mapping[str, Any] | None = None,
+        before: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.told.append(Change(action, USERS, person, key, subject, values or {}, before or {}, reason))
 
     def _is_protected(self, account: Mapping[str, Any]) -> bool:
         return bool(account["admin"]) or account["username"] in self.protected
@@ -221,7 +231,9 @@ class _Work:
         leaving = [key for key, each in values.items() if each.get("suspended") or each.get("deleted")]
         self.notices += sessions.end_of_accounts(session, self.context, [*leaving, *unlinked], "sync")
         for key, each in values.items():
-            self._tell_of(records[key], each, kept[key], has_effect=bool(each) or key in changed)
+            self._tell_of(
+                records[key], current[key], each, kept[key], has_effect=bool(each) or key in changed
+            )
 
     def _why_skipped(
         self,
@@ -259,7 +271,13 @@ class _Work:
         return taken
 
     def _tell_of(
-        self, record: Mapping[str, Any], values: Mapping[str, Any], kept: list[str], *, has_effect: bool
+        self,
+        record: Mapping[str, Any],
+        account: Mapping[str, Any],
+        values: Mapping[str, Any],
+        kept: list[str],
+        *,
+        has_effect: bool,
     ) -> None:
         told = []
         if Action.LINKED in record["actions"]:
@@ -281,7 +299,11 @@ class _Work:
             if values["suspended"]
             else Action.UNSUSPENDED
         )
-        self._tell(action, record["person"], record["key"], record["subject"], "; ".join(told))
+        differing = {name: value for name, value in values.items() if account[name] != value}
+        before = {name: account[name] for name in differing}
+        self._tell(
+            action, record["person"], record["key"], record["subject"], listed(told), differing, before
+        )
 
     def _flag(self, flags: Mapping[int, bool]) -> None:
         for flag in (False, True):

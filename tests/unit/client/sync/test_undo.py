@@ -120,7 +120,10 @@ def test_what_was_changed_since_is_left_and_told(site):
     site.write(key, city="By hand")
     (line,) = undo(site, run).lines
 
-    assert (line.action, line.detail) == ("updated", "changed since, and left: city")
+    assert (line.action, line.detail) == (
+        "updated",
+        "changed since, and left: city; address: 'Street' → ''",
+    )
     assert (site.shown(key)["city"], site.shown(key)["address"]) == ("By hand", "")
 
 

@@ -254,7 +254,11 @@ def test_a_taken_over_account_whose_user_name_was_changed_since_keeps_that(site)
     run, key = taken_over(site)
     site.write(key, username="anna")
 
-    assert only_line(undo(site, run)) == ("updated", "is a local account again")
+    action, detail = only_line(undo(site, run))
+    assert action == "updated"
+    assert detail.startswith("is a local account again; auth: 'connect' → 'manual'; city: 'Riga' → 'Ulm'; ")
+    assert detail.endswith("; password changed")
+    assert LOCAL_HASH not in detail
     shown = site.shown(key)
     assert (shown["auth"], shown["password"], shown["city"]) == ("manual", LOCAL_HASH, "Ulm")
     assert shown["username"] == "anna"
@@ -297,7 +301,10 @@ def test_an_id_number_or_address_that_somebody_else_has_by_now(site):
     site.add("other", idnumber="N3", email="a@x.org")
     report = undo(site, run)
 
-    assert only_line(report) == ("updated", "changed since, and left: idnumber")
+    assert only_line(report) == (
+        "updated",
+        "changed since, and left: idnumber; email: 'b@x.org' → 'a@x.org'",
+    )
     shown = site.person(3)
     # Several accounts may have one email address.
     assert (shown["idnumber"], shown["email"]) == ("new", "a@x.org")
@@ -353,7 +360,7 @@ def test_an_account_that_is_another_thing_since_is_left(site, change, reason):
     report = undo(site, run)
     assert {line.remote_id: (line.action, line.detail) for line in report.lines} == {
         3: ("skipped", reason),
-        4: ("updated", ""),
+        4: ("updated", "city: 'Riga' → 'Wellington'"),
     }
 
 
