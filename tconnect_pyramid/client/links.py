@@ -107,7 +107,15 @@ def find_person(context: Context, who: str, server: str | None = None) -> tuple[
     if who.startswith(PERSON):
         return only_server(context, server).id, person_number(who.removeprefix(PERSON))
     with context.reading() as session:
-        account = context.accounts.find(session, who)
+        try:
+            account = context.accounts.find(session, who)
+        except NotFound as error:
+            raise NotFound(
+                _(
+                    "${problem} A person of a server is named by person:ID, with their id there.",
+                    problem=error.text,
+                )
+            ) from None
         tie = _tied(session, account)
         if server is not None and known.find_server(session, server).id != tie.server_id:
             raise Conflict(_("${account} came from ${server}.", account=account.username, server=tie.server))

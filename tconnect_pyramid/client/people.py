@@ -121,7 +121,8 @@ def keep_person(
     The standard profile fields and the picture only, never the user name, the ID number, custom profile
     fields, jobs, or the suspended flag of an account that is there (protocol 9); nothing of one that no server
     changes. Raises BadRecord for the server's guest, when a stranger has the person's user name, and when the id
-    was another person's; Conflict when the person matches local accounts, none of which may be taken over.
+    was another person's; Conflict when the person matches local accounts, none of which may be taken over, and when their
+    account is deleted and one that no server changes.
     """
     if str(record.values["username"]).lower() == rules.GUEST:
         raise BadRecord(record.id, _("the server's guest is nobody in particular"))
@@ -140,9 +141,13 @@ def keep_person(
         notices += more
     else:
         key = account.key
+        why = why_left_alone(account, context.options(session).client_protected_accounts)
+        if why and account.is_deleted:
+            # A host's table may keep a deleted account's rights.
+            raise Conflict(_("the account is deleted, and ${why}", why=why))
         if account.is_deleted:
             _revive(session, context, peer, record, account)
-        elif why_left_alone(account, context.options(session).client_protected_accounts):
+        elif why:
             picture = None
         else:
             _update(session, context, record, account)

@@ -127,7 +127,7 @@ def refresh_person(context: Context, server_id: int, person_id: int) -> AccountV
     """Bring the account of one person up to date (protocol 7.8); None when the server has nobody to send.
 
     Raises PeerError, BadReply, NotFound for an unknown server or person, BadRecord, and Conflict when the account is
-    gone and local ones that match may not be taken over.
+    gone and local ones that match may not be taken over, or deleted and one that no server changes.
     """
     with context.reading() as session:
         server = session.get(Server, server_id)

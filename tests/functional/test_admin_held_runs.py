@@ -81,7 +81,7 @@ def test_a_held_run_of_people_is_shown_with_whom_it_would_remove(site, server):
     assert "First3" not in shown
     asked = text(site.page(f"{RUNS}/{held}/approve"))
     assert "It would suspend 2." in asked
-    assert "It would delete 0." in asked
+    assert "It would delete" not in asked
     assert "First1 Last1" in asked
     assert "First3" not in asked
     assert suspended(site) == set()
@@ -292,7 +292,8 @@ def test_a_held_run_of_members_is_shown_and_approving_lets_exactly_those_go(site
     assert "Course 1" not in shown
     page = site.page(f"{RUNS}/{held}/approve")
     assert "It would end 3 memberships." in text(page)
-    assert "It would delete 0." in text(page)
+    assert "It would delete" not in text(page)
+    assert "It would suspend" not in text(page)
     assert members(site) == {"Audience 1": 5, "Course 1": 2}
 
     page = page.forms["ask"].submit(status=303).follow()

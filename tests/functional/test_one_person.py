@@ -53,7 +53,10 @@ def test_the_exit_status_is_that_of_the_run(client):
     assert one(client, "sync", TC_3, status=1)["state"] == "failed"
     client.add("ana")
     for words, status in ((("ana",), 1), (("nobody",), 2), (("person:x",), 2), ((TC_3, "--server", "9"), 2)):
-        assert one(client, "sync", *words, status=status)["error"]
+        error = one(client, "sync", *words, status=status)["error"]
+        assert error
+        if words == ("nobody",):
+            assert all(what in str(error) for what in ("user name", "email address", "person:ID"))
     client("client", "disable")
     assert one(client, "sync", TC_3, status=1)["state"] == "failed"
 

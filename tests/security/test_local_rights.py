@@ -8,6 +8,7 @@ from support.client_site import ANOTHER_HASH, add_field, client_site, lines
 from support.lists import cohort, course, field, job, nonzero, person, tombstone
 
 from tconnect_pyramid import people
+from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.models import Account, AudienceMember
 
 RIGHTS = {
@@ -154,6 +155,22 @@ def test_who_was_an_administrator_and_is_deleted_comes_back_without_the_right(si
 
     assert site.sync().counts["undeleted"] == 1
     assert not site.person(3)["admin"]
+
+
+def test_signing_in_does_not_bring_back_one_who_keeps_the_right_though_deleted(site):
+    site.do(people.delete_person, site.key(3))
+    with site.context.unit() as session:
+        # As a host's table that leaves the right to a deleted account.
+        session.execute(update(Account).where(Account.id == site.key(3)).values(admin=True))
+    before = site.person(3)
+
+    visit = site.sign_in(full(3))
+
+    assert not visit.signed_in
+    assert "an account that may be yours" in visit.page.text
+    with pytest.raises(Conflict, match="administrator of this site"):
+        site.refresh(full(3))
+    assert site.person(3) == before
 
 
 @pytest.mark.parametrize("mapping", ["username", "email", "idnumber", "uniqueid"])

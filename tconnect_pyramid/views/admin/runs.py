@@ -292,18 +292,18 @@ def _ask(request: Request, *, title: Text, effect: Text, button: Text) -> Respon
 
 
 def _told(removals: runs.Removals) -> list[Text]:
-    told = [
-        plural("It would delete ${number}.", "It would delete ${number}.", removals.counts.get("deleted", 0)),
-        plural(
-            "It would suspend ${number}.", "It would suspend ${number}.", removals.counts.get("suspended", 0)
-        ),
-    ]
-    if removals.members:
-        told.append(
+    deleted, suspended = (removals.counts.get(action, 0) for action in ("deleted", "suspended"))
+    numbers = (
+        (deleted, plural("It would delete ${number}.", "It would delete ${number}.", deleted)),
+        (suspended, plural("It would suspend ${number}.", "It would suspend ${number}.", suspended)),
+        (
+            removals.members,
             plural(
                 "It would end ${number} membership.", "It would end ${number} memberships.", removals.members
-            )
-        )
+            ),
+        ),
+    )
+    told = [sentence for number, sentence in numbers if number]
     if removals.named:
         more = sum(removals.counts.values()) > len(removals.named)
         told.append(_("Among them: ${names}", names=", ".join(removals.named) + (", …" if more else "")))

@@ -321,6 +321,7 @@ def _index(request: Request, refused: str | None = None) -> Response:
     context = request.tconnect
     with context.reading() as session:
         found = servers.list_servers(session)
+        paused = pause.list_paused(session)
         invitation = connecting.current_invitation(session, context)
     return show(
         request,
@@ -329,6 +330,7 @@ def _index(request: Request, refused: str | None = None) -> Response:
         {
             "title": _("Totara Connect servers"),
             "rows": _rows(request, found),
+            "paused": paused,
             "invitation": invitation,
             "refused": refused,
             "is_https": is_https(request),
