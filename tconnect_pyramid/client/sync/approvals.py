@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.linked import read_accounts, read_links
-from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS, LOSES, approved_by
+from tconnect_pyramid.client.sync.guard import APPROVAL_SECONDS, LOSES, approved_by, removal
 from tconnect_pyramid.client.sync.history import HELD
 from tconnect_pyramid.client.sync.plan import (
     COLLECTIONS,
@@ -23,6 +23,7 @@ from tconnect_pyramid.client.sync.plan import (
     kind_of_line,
     members_removed,
 )
+from tconnect_pyramid.client.sync.plan_collections import CollectionsPlan
 from tconnect_pyramid.client.sync.plan_hierarchy import hierarchy_of
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -48,14 +49,7 @@ def approve(session: Session, run: Run, *, actor: str, now: int) -> int:
     for (kind, action), remote_ids in wanted.items():
         for some in in_batches(sorted(remote_ids)):
             # Approved before: the 24 hours begin anew.
-            session.execute(
-                delete(Approval).where(
-                    Approval.remote_id.in_(some),
-                    Approval.kind == kind,
-                    Approval.action == action,
-                    Approval.server_id == run.server_id,
-                )
-            )
+            _forget(session, run.server_id, kind, action, some)
             session.execute(
                 insert(Approval),
                 [
@@ -79,6 +73,30 @@ def withdraw(session: Session, run: Run) -> None:
         delete(Approval).where(Approval.server_id == run.server_id, Approval.kind.in_(_kinds(run.kind)))
     )
     run.approved_by, run.approved = None, None
+
+
+def use_up(session: Session, server_id: int, plan: Plan) -> None:
+    """Forget what was approved of that which a plan has just done: each removal is approved once.
+
+    Else as many others could leave a collection again, and what was undone could be done again, without a word.
+    """
+    approved = session.execute(
+        select(Approval.remote_id, Approval.kind, Approval.action).where(
+            Approval.server_id == server_id, Approval.kind.in_(_kinds(plan.kind))
+        )
+    ).all()
+    if not approved:
+        return
+    done = {removal(change) for change in plan.removals}
+    losing: set[Thing] = set()
+    if isinstance(plan, CollectionsPlan):
+        losing = {(target.remote_id, target.kind) for target in plan.targets if target.leave}
+    used: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for remote_id, kind, action in approved:
+        if (remote_id, kind, action) in done or (action.startswith(LOSES) and (remote_id, kind) in losing):
+            used[kind, action].append(remote_id)
+    for (kind, action), remote_ids in used.items():
+        _forget(session, server_id, kind, action, remote_ids)
 
 
 def tell_unwanted(session: Session, context: Context, server_id: int, plan: Plan) -> None:
@@ -125,6 +143,18 @@ def _removals(session: Session, run: Run) -> Iterator[tuple[Thing, str, RunLine]
         action = approved_by(run.kind, line.action, read(line.detail))
         if action is not None and line.remote_id is not None:
             yield (line.remote_id, kind_of_line(run.kind, line.subject)), action, line
+
+
+def _forget(session: Session, server_id: int, kind: str, action: str, remote_ids: Group[int]) -> None:
+    for some in in_batches(remote_ids):
+        session.execute(
+            delete(Approval).where(
+                Approval.remote_id.in_(some),
+                Approval.kind == kind,
+                Approval.action == action,
+                Approval.server_id == server_id,
+            )
+        )
 
 
 def _kinds(run_kind: str) -> Sequence[str]:

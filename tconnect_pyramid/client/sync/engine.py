@@ -294,6 +294,8 @@ class _Sync:
                 state, message = history.HELD, objection
             else:
                 applied = self.steps.apply(session, self.context, peer, plan, run_id)
+                if self.steps.is_whole:
+                    approvals.use_up(session, self.server_id, plan)
                 state = history.PARTIAL if plan.faults else history.DONE
                 message = plan.note
             report = self._report(run_id, state, plan, applied, message)

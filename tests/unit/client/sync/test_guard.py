@@ -9,7 +9,9 @@ from support.lists import cohort, course, framework, item, person, tombstone
 
 from tconnect_pyramid.client.runs import approve_run, show_run
 from tconnect_pyramid.client.servers import edit_server
+from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.errors import InvalidInput
 from tconnect_pyramid.models import AudienceMember, Link, Server
 from tconnect_pyramid.options import set_option
@@ -200,6 +202,33 @@ def test_an_approval_lets_as_many_members_leave_as_were_shown(filled, server, se
     assert (again.state, "5 of 15 members" in again.message) == ("held", True)
     assert approve_run(filled, again.run, actor="command").state == "done"
     assert count(filled, AudienceMember) == 10
+
+
+def test_an_approval_lets_members_leave_once_and_not_as_many_others_afterwards(filled, server, server_id):
+    guard(filled, "members", "3 20")
+    server.cohorts = [cohort(1, *range(1, 7))]
+    held = run_sync(filled, "collections", server_id)
+    assert approve_run(filled, held.run, actor="command").state == "done"
+    server.cohorts = [cohort(1, 1, 2)]
+
+    again = run_sync(filled, "collections", server_id)
+
+    assert (again.state, "4 of 11 members" in again.message) == ("held", True)
+
+
+def test_what_was_approved_and_is_undone_is_held_again(filled, server, server_id):
+    guard(filled, "people", "1 10")
+    server.people = server.people[4:]
+    held = run_sync(filled, "users", server_id)
+    done = approve_run(filled, held.run, actor="command")
+    assert (done.state, done.counts["suspended"]) == ("done", 4)
+    undo_run(filled, done.run, actor="command")
+    with filled.unit() as session:
+        pause.resume(session, filled, "users", server_id, actor="command")
+
+    again = run_sync(filled, "users", server_id)
+
+    assert (again.state, "4 of 10 people" in again.message) == ("held", True)
 
 
 def test_a_renamed_collection_in_a_held_run_approves_no_members(filled, server, server_id):
