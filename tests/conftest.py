@@ -6,7 +6,7 @@ import gc
 from collections import Counter
 
 import pytest
-from support import databases, traps
+from support import databases, quick_passwords, traps
 
 
 def pytest_collection_finish():
@@ -20,6 +20,13 @@ def pytest_collection_finish():
 def no_traps():
     """No test may send to a database what only few rows bear."""
     with traps.refused():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes():
+    """No test but those of the hashes themselves waits for them."""
+    with quick_passwords.quick():
         yield
 
 

@@ -2,9 +2,16 @@ from __future__ import annotations
 
 import bcrypt
 import pytest
+from support import quick_passwords
 
 from tconnect_pyramid.directory.passwords import check_password, hash_password
 from tconnect_pyramid.errors import InvalidInput
+
+
+@pytest.fixture(autouse=True)
+def real_hashes():
+    with quick_passwords.real():
+        yield
 
 
 def quick(text: str, kind: str = "2b") -> str:
@@ -49,6 +56,15 @@ def test_hashes_of_other_sites_are_understood(kind):
 def test_more_than_72_bytes_are_wrong_whatever_they_begin_with():
     assert check_password("a" * 72, quick("a" * 72))
     assert not check_password("a" * 73, quick("a" * 72))
+
+
+def test_where_there_is_no_hash_the_work_is_that_of_a_new_one(monkeypatch):
+    compared = []
+    monkeypatch.setattr(bcrypt, "checkpw", lambda typed, hashed: compared.append(hashed) or False)
+
+    check_password("correct horse", None)
+
+    assert [hashed[:7].decode() for hashed in compared] == [hash_password("correct horse")[:7]]
 
 
 @pytest.mark.parametrize(
