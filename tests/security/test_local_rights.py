@@ -8,6 +8,7 @@ from support.client_site import ANOTHER_HASH, add_field, client_site, lines
 from support.lists import cohort, course, field, job, nonzero, person, tombstone
 
 from tconnect_pyramid import people
+from tconnect_pyramid.directory import audiences
 from tconnect_pyramid.errors import Conflict
 from tconnect_pyramid.models import Account, AudienceMember
 
@@ -202,6 +203,25 @@ def test_collections_bring_no_local_account_into_anything(site):
         members = {*session.scalars(select(AudienceMember.account_key))}
     assert site.key(5) in members
     assert root not in members
+
+
+def test_collections_move_administrators_in_the_servers_own_audiences_and_nowhere_else(site):
+    name = f"tc_cohort_1_{site.server.idnumber}x"
+    ours = site.do(audiences.add_audience, name="Administrators", idnumber=name).id
+    site.do(audiences.add_members, ours, [site.key(3), site.key(4)])
+    before = kept(site)
+
+    for listed in ((3, 4, 5), (5,)):
+        site.server.cohorts = [cohort(1, *listed, idnumber="admins", name="Administrators")]
+        assert site.sync("collections").state == "done"
+
+        with site.context.reading() as session:
+            belongs = select(AudienceMember.account_key).order_by(AudienceMember.account_key)
+            own = session.scalars(belongs.where(AudienceMember.audience_id == ours)).all()
+            servers = session.scalars(belongs.where(AudienceMember.audience_id != ours)).all()
+        assert own == [site.key(3), site.key(4)]
+        assert servers == [site.key(id_) for id_ in listed]
+        assert kept(site) == before
 
 
 def test_a_right_that_was_given_in_the_table_itself_is_seen_by_the_run_that_would_suspend(site):
