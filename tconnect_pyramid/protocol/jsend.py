@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -17,6 +18,9 @@ CONTENT_TYPE = "application/json; charset=utf-8"
 
 # No reply of this protocol nests deeper than six; the rest is room for plugins.
 MAX_DEPTH = 64
+
+# In the place of any number that is larger: no field takes it, and JSON of ours can still say it.
+_TOO_LARGE = 2**64 - 1
 
 # As much of a peer's own words as an administrator is shown.
 _MAX_QUOTE = 200
@@ -141,19 +145,32 @@ def _parse(body: bytes) -> object:
             _("the reply is not JSON: no UTF-8 at byte ${position}", position=error.start)
         ) from None
     except msgspec.DecodeError as error:
-        # msgspec refuses halves of surrogate pairs, which we accept and clean away.
-        if b"\\ud" in body or b"\\uD" in body:
+        # msgspec refuses halves of surrogate pairs, which we accept and clean away, and numbers that are too large,
+        # which are the matter of the record that they stand in.
+        if b"\\ud" in body or b"\\uD" in body or "out of range" in str(error):
             return _parse_slowly(body)
         raise BadReply(_("the reply is not JSON: ${error}", error=str(error))) from None
 
 
 def _parse_slowly(body: bytes) -> object:
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(
+            body.decode("utf-8"), parse_constant=_refuse_constant, parse_int=_whole, parse_float=_fraction
+        )
     except RecursionError:
         raise BadReply(_("the reply is nested deeper than ${limit} levels", limit=MAX_DEPTH)) from None
     except ValueError as error:
         raise BadReply(_("the reply is not JSON: ${error}", error=str(error))) from None
+
+
+def _whole(digits: str) -> int:
+    # Not calculated, which takes long and has a limit of its own.
+    return int(digits) if len(digits) < len(str(_TOO_LARGE)) else _TOO_LARGE
+
+
+def _fraction(digits: str) -> float:
+    number = float(digits)
+    return _TOO_LARGE if math.isinf(number) else number
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -20,6 +20,7 @@ from tconnect_pyramid.protocol.jsend import (
     read,
     write,
 )
+from tconnect_pyramid.protocol.values import canonical_int, canonical_time
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -196,3 +197,11 @@ def test_a_description_of_ten_megabytes_is_cut() -> None:
 def test_a_refusal_with_a_parameter_is_a_fail_and_else_an_error() -> None:
     assert from_refusal(Refused("missing", parameter="if")) == Fail({"if": "missing"})
     assert from_refusal(Refused("session expired")) == Error("session expired")
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5000, "-" + "9" * 5000, "9" * 20])
+def test_a_number_that_is_too_large_is_one_that_no_field_takes(number):
+    data = read(b'{"status":"success","data":[%b,1.5,"a"]}' % number.encode()).data
+    assert data[1:] == [1.5, "a"]
+    assert canonical_int(data[0]) is None
+    assert canonical_time(data[0]) is None

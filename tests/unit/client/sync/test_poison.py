@@ -15,6 +15,8 @@ from tconnect_pyramid.directory import hierarchies
 
 HUGE = 10**30
 """A number of more than 64 bits."""
+ENDLESS = 10**4000
+"""One that no parser of numbers takes."""
 NEITHER = "is neither a text nor a number"
 
 
@@ -45,6 +47,8 @@ PEOPLE = [
     Poison({"lastname": []}, f"lastname {NEITHER}"),
     Poison({"city": {"a": "b"}}, f"city {NEITHER}"),
     Poison({"city": HUGE}, "city is a number larger than 2^63-1"),
+    Poison({"city": ENDLESS}, "city is a number larger than 2^63-1"),
+    Poison({"jobs": [job(80, "J", fullname=ENDLESS)]}, "fullname is a number larger than 2^63-1"),
     Poison({"maildisplay": "two"}, "maildisplay is not a whole number from 0 to 2^63-1"),
     Poison({"maildisplay": HUGE}, "maildisplay is not a whole number from 0 to 2^63-1"),
     Poison({"maildisplay": "3000000000"}, "maildisplay is a larger number than an account here holds"),
@@ -72,6 +76,7 @@ COLLECTIONS = [
     Poison({"name": "x" * 255}, "name has 255 characters, more than 254"),
     Poison({"name": None}, "name is missing"),
     Poison({"name": HUGE}, "name is a number larger than 2^63-1"),
+    Poison({"name": ENDLESS}, "name is a number larger than 2^63-1"),
     Poison({"idnumber": []}, f"idnumber {NEITHER}"),
     Poison({"members": ...}, "members is not a list"),
     Poison({"members": {}}, "members is not a list"),
