@@ -14,6 +14,7 @@ from tconnect_pyramid.client import jobs, memberships, migration, profiles
 from tconnect_pyramid.client.linked import drop_stale_links, left_alone
 from tconnect_pyramid.client.sync.former import Former, keep
 from tconnect_pyramid.client.sync.history import Applied, tell
+from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.plan import REMOVALS, TOLD_ONLY, Action, Change, LinkState, PersonExtras
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
 from tconnect_pyramid.context import Context
@@ -66,7 +67,7 @@ class _Work:
         self.plan = plan
         self.run_id = run_id
         self.notices: list[int] = []
-        self.created: dict[int, int] = {}
+        self.created = Numbers()
         self.protected = context.options(session).client_protected_accounts
 
     def apply(self, changes: list[Change]) -> None:
@@ -97,7 +98,8 @@ class _Work:
         )
         jobs.write(session, self.peer.id, {key: each.jobs for key, each in extras.items() if each.jobs})
         tell(session, self.run_id, (change.line(created.get(change.remote_id or 0)) for change in changes))
-        self.created |= created
+        for person, key in created.items():
+            self.created.add(person, key)
 
     def _refuse_if_outdated(self, changes: Collection[Change]) -> None:
         """Raise PlanOutdated where an account that is to be changed, or to lose a job, is one that no server changes by now."""

@@ -17,6 +17,7 @@ from tconnect_pyramid.client.sync import approvals, guard, history, lease
 from tconnect_pyramid.client.sync.apply_collections import apply_collections
 from tconnect_pyramid.client.sync.apply_hierarchy import apply_hierarchy
 from tconnect_pyramid.client.sync.apply_users import apply_users
+from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.pause import paused_by
 from tconnect_pyramid.client.sync.plan import (
     COLLECTIONS,
@@ -366,7 +367,7 @@ class _Sync:
         message: str = "",
     ) -> RunReport:
         plan = plan or Plan(self.kind)
-        created = applied.created if applied else {}
+        created = applied.created if applied else Numbers()
         return RunReport(
             kind=self.kind,
             server=self.idnumber,

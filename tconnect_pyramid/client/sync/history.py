@@ -9,6 +9,7 @@ from typing import cast
 from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
+from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.report import LineView
 from tconnect_pyramid.directory.bulk import put
 from tconnect_pyramid.models import Run, RunLine
@@ -31,7 +32,7 @@ class Applied:
     """What applying a plan gave: notices to deliver, and keys of new accounts by the person's id."""
 
     notices: list[int] = field(default_factory=list)
-    created: Mapping[int, int] = field(default_factory=dict)
+    created: Numbers = field(default_factory=Numbers)
 
 
 def begin(session: Session, *, kind: str, server_id: int, server_idnumber: str, origin: str, now: int) -> int:

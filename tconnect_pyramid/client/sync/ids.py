@@ -1,4 +1,4 @@
-"""Many ids in little memory: in order and each with a mark, or in a file."""
+"""Many ids in little memory: in order and each with a mark, with a number each, or in a file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 from tempfile import SpooledTemporaryFile
 
 _WIDTH = array("q").itemsize
 _MEMORY = 2**20
 _AT_ONCE = 1000
+_FEW = 2**16
 
 
 class Ids:
@@ -71,6 +73,55 @@ class Ids:
         while place != -1:
             yield place
             place = self._marks.find(0, place + 1)
+
+
+class Numbers:
+    """A number for each of many ids: sixteen bytes each, and not more than three times that if they come in no order.
+
+    What comes in order is only put behind the rest, and the others wait in a dictionary until they are half as many.
+    """
+
+    def __init__(self) -> None:
+        self._ids = array("q")
+        self._numbers = array("q")
+        self._last = -(2**63)
+        self._waiting: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """How many ids have one."""
+        return len(self._ids) + len(self._waiting)
+
+    def add(self, id_: int, number: int) -> int:
+        """Give an id a number unless it has one; the one that it has now. Both fit into 64 bits."""
+        if id_ > self._last:
+            self._last = id_
+            self._ids.append(id_)
+            self._numbers.append(number)
+            return number
+        place = bisect_left(self._ids, id_)
+        if self._ids[place] == id_:
+            return self._numbers[place]
+        here = self._waiting.setdefault(id_, number)
+        if len(self._waiting) > max(_FEW, len(self._ids) // 2):
+            self._settle()
+        return here
+
+    def get(self, id_: int) -> int | None:
+        """The number of an id; None for one that has none."""
+        place = bisect_left(self._ids, id_)
+        if place < len(self._ids) and self._ids[place] == id_:
+            return self._numbers[place]
+        return self._waiting.get(id_)
+
+    def _settle(self) -> None:
+        ids, numbers = array("q"), array("q")
+        waiting = self._waiting
+        for id_, number in merge(
+            zip(self._ids, self._numbers, strict=True), ((id_, waiting[id_]) for id_ in sorted(waiting))
+        ):
+            ids.append(id_)
+            numbers.append(number)
+        self._ids, self._numbers, self._waiting = ids, numbers, {}
 
 
 class IdFile:

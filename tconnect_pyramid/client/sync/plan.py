@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tconnect_pyramid.client.linked import Identity
+from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.report import COUNTED, COUNTED_MEMBERS, LineView
 from tconnect_pyramid.texts import listed, read, written
 from tconnect_pyramid.texts import text as _
@@ -238,7 +239,7 @@ class Lines:
     """The lines of a run with these changes, however many; `created`: keys of new accounts by the person's id."""
 
     changes: Changes
-    created: Mapping[int, int]
+    created: Numbers
 
     def __iter__(self) -> Iterator[LineView]:
         """All of them, in their order."""

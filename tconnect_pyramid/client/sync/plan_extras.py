@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.client.jobs import Found, Jobs, LocalJob
 from tconnect_pyramid.client.linked import Linked
 from tconnect_pyramid.client.profiles import Fields
+from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.plan import JobChanges, PersonExtras
 from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.options import Options
@@ -52,7 +53,7 @@ class Extras:
         self._now = now
         self._fields = Fields(session) if options.client_sync_profile_fields else None
         self._jobs = Jobs(server_id, options) if options.client_sync_jobs else None
-        self._owners: dict[int, int] = {}
+        self._owners = Numbers()
         self._values_here: Mapping[int, Mapping[int, str]] = {}
         self._jobs_here: Mapping[int, Sequence[LocalJob]] = {}
         self._found = Found({}, {})
@@ -62,8 +63,10 @@ class Extras:
         """Note whose these jobs are: of several people who have one, who is listed first. Whether all are theirs."""
         if self._jobs is None:
             return True
-        owners = {self._owners.setdefault(job, person) for job in jobs}
-        return owners <= {person}
+        are_theirs = True
+        for job in jobs:
+            are_theirs = self._owners.add(job, person) == person and are_theirs
+        return are_theirs
 
     def read(self, people: Iterable[tuple[UserRecord, Linked | None]]) -> None:
         """See what these people have; a fixed number of statements."""
@@ -122,10 +125,10 @@ class Extras:
             _(
                 "job ${job} is listed for the person ${person} too; it was left out here",
                 job=str(job.id),
-                person=str(self._owners[job.id]),
+                person=str(self._owners.get(job.id)),
             )
             for job in record.jobs or ()
-            if self._owners[job.id] != record.id
+            if self._owners.get(job.id) != record.id
         )
 
     def _staying(self, jobs: Jobs, moving: Mapping[int, int]) -> frozenset[int]:
@@ -142,7 +145,7 @@ class Extras:
                 job=str(job.id),
             )
             for job in record.jobs or ()
-            if job.id in self._spared and self._owners[job.id] == record.id
+            if job.id in self._spared and self._owners.get(job.id) == record.id
         )
 
     def _awaits_places(self, sent: Iterable[JobRecord] | None) -> bool:
@@ -155,5 +158,5 @@ class Extras:
         if self._jobs is None or record.jobs is None:
             return None
         return [
-            job for job in record.jobs if self._owners[job.id] == record.id and job.id not in self._spared
+            job for job in record.jobs if self._owners.get(job.id) == record.id and job.id not in self._spared
         ]

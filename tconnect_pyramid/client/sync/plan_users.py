@@ -25,6 +25,7 @@ from tconnect_pyramid.client.migration import Match, Outcome
 from tconnect_pyramid.client.people import NewPicture
 from tconnect_pyramid.client.sync.digest import Digests
 from tconnect_pyramid.client.sync.history import UNDONE
+from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.index import LinkIndex
 from tconnect_pyramid.client.sync.plan import (
     UNTOLD_FIELDS,
@@ -134,7 +135,7 @@ class _Planner:
         self.extras = Extras(session, context.accounts, self.options, peer.id, self.now)
         self.plan = UsersPlan(kind=USERS)
         # Who is listed without an account here, the bad records and the guest too.
-        self.others: set[int] = set()
+        self.others = Numbers()
         self.lists_anybody = False
         self.has_nameless = False
         self.waiting: dict[int, bytes] = {}
@@ -172,8 +173,8 @@ class _Planner:
                 continue
             place = index.find(person)
             if place is None:
-                is_first = person not in self.others
-                self.others.add(person)
+                is_first = self.others.get(person) is None
+                self.others.add(person, 0)
             else:
                 is_first = index.mark_at(place)
             if not is_first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from array import array
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tconnect_pyramid.client.sync import ids
-from tconnect_pyramid.client.sync.ids import IdFile, Ids
+from tconnect_pyramid.client.sync.ids import IdFile, Ids, Numbers
 
 NUMBERS = st.integers(1, 30)
 
@@ -35,6 +36,35 @@ def test_a_run_that_is_listed_just_so_is_marked_at_once():
     assert marked.mark_run(array("q", [5, 8]))
     assert not marked.mark_run(array("q", [9]))
     assert [*marked.unmarked()] == []
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=60), st.integers(0, 4))
+def test_an_id_keeps_the_first_number_that_it_was_given(pairs, few):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ids, "_FEW", few)
+        numbers, expected = Numbers(), {}
+        for id_, number in pairs:
+            assert numbers.get(id_) == expected.get(id_)
+            assert numbers.add(id_, number) == expected.setdefault(id_, number)
+            assert len(numbers) == len(expected)
+    assert {id_: numbers.get(id_) for id_ in range(32)} == {id_: expected.get(id_) for id_ in range(32)}
+
+
+@pytest.mark.parametrize("order", [iter, reversed, lambda all_: sorted(all_, key=lambda id_: hash(str(id_)))])
+def test_many_numbers_take_little_memory_in_whatever_order(monkeypatch, order):
+    monkeypatch.setattr(ids, "_FEW", 1000)
+    many = 20_000
+    inputs = array("q", order(range(2**40, 2**40 + many)))
+    tracemalloc.start()
+    try:
+        numbers = Numbers()
+        for id_ in inputs:
+            numbers.add(id_, id_ + 1)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 100 * many
+    assert all(numbers.get(id_) == id_ + 1 for id_ in inputs)
 
 
 @pytest.mark.parametrize("memory", [8, 2**20])
