@@ -56,6 +56,9 @@ class among(FunctionElement[bool]):  # noqa: N801 - used as a function
     """
 
     inherit_cache = True
+    # Without a name SQLAlchemy looks for one in a comparator, and the two know each other from then on: a thousand
+    # numbers each time that only the garbage collector would find.
+    name = "among"
     type = Boolean()
 
     def __init__(self, column: Any, ids: Iterable[int]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from sqlalchemy import delete, event, func, select, text, update
 from support import sites
@@ -40,6 +43,22 @@ def test_rows_are_changed_and_deleted_by_keys(session):
     assert count(session, Account.city == "Riga") == 10
     session.execute(delete(Account).where(among(Account.id, keys[:10]), Account.city == "Riga"))
     assert count(session) == PEOPLE - 10
+
+
+def test_a_condition_is_gone_with_whoever_asked(session):
+    """A sync asks by a thousand numbers again and again, and does not search for objects that only know each other."""
+    column = Account.__table__.c.id
+    # SQLAlchemy keeps the first one with the statement that it has compiled.
+    count(session, among(column, [1]))
+    gc.disable()
+    try:
+        condition = among(column, range(1, 1001))
+        assert count(session, condition) == 1000
+        there = weakref.ref(condition)
+        del condition
+        assert there() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("column", [Account.id, Link.person_id])
