@@ -45,10 +45,14 @@ class LocalJob(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What ids of the server are here: of jobs of other accounts, and of what jobs refer to by the column that does."""
+    """What ids of the server are here: of jobs of other accounts, and of what jobs refer to by the column that does.
+
+    `names` has what those are called, and what jobs refer to that will not do so any more, by their ids here.
+    """
 
     jobs: Mapping[int, int]
     places: Mapping[str, Mapping[int, int]]
+    names: Mapping[str, Mapping[int, str]]
 
 
 class Jobs:
@@ -87,15 +91,25 @@ class Jobs:
                 local[values["account_key"]].append(LocalJob(values["id"], remote_id, values))
         return local
 
-    def find(self, session: Session, jobs: Sequence[JobRecord], others: Iterable[int]) -> Found:
-        """What these jobs refer to here, and which of the `others` are here: those that their people do not have."""
+    def find(
+        self,
+        session: Session,
+        jobs: Sequence[JobRecord],
+        local: Mapping[int, LocalJob],
+        others: Iterable[int],
+    ) -> Found:
+        """What these jobs refer to here, and which of the `others` are here: those that their people do not have.
+
+        `local` has the jobs that their people do have, by the server's ids.
+        """
         places: dict[str, dict[int, int]] = {}
+        names: dict[str, dict[int, str]] = {}
         for wire, column, table in self.targets:
-            places[column] = {}
+            places[column], names[column] = {}, {}
             ids = {remote for job in jobs if (remote := getattr(job, wire)) is not None}
             for some in in_batches(ids):
                 rows = session.execute(
-                    select(Counterpart.remote_id, Counterpart.local_id)
+                    select(Counterpart.remote_id, table.id, table.fullname)
                     .join(table, table.id == Counterpart.local_id)
                     .where(
                         among(Counterpart.remote_id, some),
@@ -103,7 +117,19 @@ class Jobs:
                         Counterpart.server_id == self.server_id,
                     )
                 )
-                places[column].update((remote_id, local_id) for remote_id, local_id in rows)
+                for remote_id, place, name in rows:
+                    places[column][remote_id] = place
+                    names[column][place] = name
+            left = {
+                job.values[column]
+                for sent in jobs
+                if (job := local.get(sent.id)) is not None
+                and job.values[column] is not None
+                and job.values[column] != places[column].get(getattr(sent, wire))
+            }
+            for some in in_batches(left):
+                called = session.execute(select(table.id, table.fullname).where(among(table.id, some)))
+                names[column].update((place, name) for place, name in called)
         known: dict[int, int] = {}
         for some in in_batches(others):
             rows = session.execute(
@@ -114,7 +140,7 @@ class Jobs:
                 )
             )
             known.update((remote_id, local_id) for remote_id, local_id in rows)
-        return Found(known, places)
+        return Found(known, places, names)
 
     def left_alone(
         self, session: Session, accounts: Accounts, ids: Iterable[int], protected: Collection[str]
@@ -166,7 +192,7 @@ class Jobs:
                 staying.append(job)
         for job_id, values in wanted.items():
             if job_id in here:
-                tells += self._update(plan, here[job_id], values, now)
+                tells += self._update(plan, here[job_id], values, found, now)
             else:
                 self._add(plan, job_id, values, found, now)
                 tells.append(_("${job} added", job=_job(values["idnumber"])))
@@ -196,20 +222,20 @@ class Jobs:
         return values
 
     @staticmethod
-    def _update(plan: JobChanges, job: LocalJob, values: dict[str, Any], now: int) -> list[str]:
+    def _update(
+        plan: JobChanges, job: LocalJob, values: dict[str, Any], found: Found, now: int
+    ) -> list[str]:
         if values.items() <= job.values.items():
             return []
         changed = {name: value for name, value in values.items() if job.values[name] != value}
         name = _job(job.values["idnumber"])
         plan.updated[job.id] = {**changed, "timemodified": now}
-        return [
-            _(
-                "${job}, ${change}",
-                job=name,
-                change=told(what.removesuffix("_id"), job.values[what], value),
-            )
-            for what, value in changed.items()
-        ]
+        tells = []
+        for what, value in changed.items():
+            called = found.names.get(what, {})
+            before, after = (called.get(each, each) for each in (job.values[what], value))
+            tells.append(_("${job}, ${change}", job=name, change=told(what.removesuffix("_id"), before, after)))
+        return tells
 
 
 def _are_as_wanted(local: Sequence[LocalJob], wanted: Mapping[int, dict[str, Any]]) -> bool:

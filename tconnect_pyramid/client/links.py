@@ -309,5 +309,11 @@ def _account(session: Session, context: Context, key: int) -> AccountView:
 def _tied(session: Session, account: AccountView) -> Tie:
     tie = tie_of(session, account.key)
     if tie is None:
-        raise Conflict(_("${account} came from no server.", account=account.username))
+        raise Conflict(
+            _(
+                "${account} came from no server, so there is no link to change. "
+                "`tconnect client explain` says where an account comes from.",
+                account=account.username,
+            )
+        )
     return tie

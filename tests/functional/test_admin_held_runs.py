@@ -82,7 +82,7 @@ def test_a_held_run_of_people_is_shown_with_whom_it_would_remove(site, server):
     asked = text(site.page(f"{RUNS}/{held}/approve"))
     assert "It would suspend 2." in asked
     assert "It would delete" not in asked
-    assert "First1 Last1" in asked
+    assert "These are: First1 Last1, First2 Last2" in asked
     assert "First3" not in asked
     assert suspended(site) == set()
 

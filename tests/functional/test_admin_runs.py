@@ -60,6 +60,7 @@ def test_rejecting_names_what_would_be_removed_and_wants_a_recent_log_in(site):
     id_ = add(site, lines=12)
     page = site.page(f"/admin/client/runs/{id_}/reject")
     assert "It would delete 12." in text(page)
+    assert "Among them: person 000, " in text(page)
     assert "person 009, …" in text(page)
 
     assert notice(page.forms["ask"].submit(status=303).follow()) == f"Run {id_} is rejected."

@@ -56,7 +56,7 @@ class Extras:
         self._owners = Numbers()
         self._values_here: Mapping[int, Mapping[int, str]] = {}
         self._jobs_here: Mapping[int, Sequence[LocalJob]] = {}
-        self._found = Found({}, {})
+        self._found = Found({}, {}, {})
         self._spared: frozenset[int] = frozenset()
 
     def claim(self, person: int, jobs: Iterable[int]) -> bool:
@@ -78,14 +78,16 @@ class Extras:
             self._jobs_here = self._jobs.read(self._session, keys)
             self._spared = frozenset()
             sent: list[JobRecord] = []
+            local: dict[int, LocalJob] = {}
             others: list[int] = []
             for record, account in considered:
-                local = () if account is None else self._jobs_here.get(account.key, ())
-                own = {job.remote_id for job in local}
+                here = () if account is None else self._jobs_here.get(account.key, ())
+                own = {job.remote_id: job for job in here if job.remote_id is not None}
                 jobs = self._sent(record) or ()
                 sent += jobs
+                local |= own
                 others += [job.id for job in jobs if job.id not in own]
-            self._found = self._jobs.find(self._session, sent, others)
+            self._found = self._jobs.find(self._session, sent, local, others)
             self._spared = self._staying(self._jobs, self._found.jobs)
 
     def plan(self, record: UserRecord, account: Linked | None) -> Decided:

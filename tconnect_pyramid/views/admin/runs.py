@@ -306,5 +306,6 @@ def _told(removals: runs.Removals) -> list[Text]:
     told = [sentence for number, sentence in numbers if number]
     if removals.named:
         more = sum(removals.counts.values()) > len(removals.named)
-        told.append(_("Among them: ${names}", names=", ".join(removals.named) + (", …" if more else "")))
+        names = ", ".join(removals.named)
+        told.append(_("Among them: ${names}, …", names=names) if more else _("These are: ${names}", names=names))
     return told

@@ -258,7 +258,7 @@ def make_places(client, server_id):
             tree = framework(fullname="F", sortorder=1, timecreated=now, timemodified=now)
             session.add(tree)
             session.flush()
-            row = item(fullname="I", framework_id=tree.id, timecreated=now, timemodified=now)
+            row = item(fullname=item.__name__, framework_id=tree.id, timecreated=now, timemodified=now)
             session.add(row)
             session.flush()
             kind = item.__tablename__.removeprefix("tconnect_")
@@ -295,7 +295,18 @@ def test_a_position_that_comes_later_is_filled_in_by_the_next_sync(client, serve
     (line,) = sync(client, server_id).lines
 
     assert places_of(client, 3) == [known]
-    assert line.detail == f"job A, position: '' → '{known[0]}'; job A, organisation: '' → '{known[1]}'"
+    assert line.detail == "job A, position: '' → 'Position'; job A, organisation: '' → 'Organisation'"
+
+
+def test_a_line_says_what_positions_are_called_also_those_that_are_left(client, server, server_id):
+    make_places(client, server_id)
+    server.people = [person(3, jobs=[job(1, "A", positionid="9")])]
+    sync(client, server_id)
+    server.people = [person(3, jobs=[job(1, "A", organisationid="8")])]
+
+    (line,) = sync(client, server_id).lines
+
+    assert line.detail == "job A, position: 'Position' → ''; job A, organisation: '' → 'Organisation'"
 
 
 @pytest.mark.parametrize("off", ["positions", "organisations"])
