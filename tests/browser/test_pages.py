@@ -97,7 +97,9 @@ def test_a_profile_is_edited_on_the_server_and_back_on_the_client_it_is_new(page
     assert page.url.startswith(f"{pair.client_url}/profile")
     expect(page.get_by_role("definition").filter(has_text="Augusta")).to_be_visible()
     expect(page.get_by_role("definition").filter(has_text="King")).to_be_visible()
-    assert page.get_by_role("img").evaluate("image => image.complete && image.naturalWidth") == 100
+    assert (
+        page.get_by_role("img").evaluate("async image => (await image.decode(), image.naturalWidth)") == 100
+    )
     assert widest(page) <= PHONE["width"]
 
     page.get_by_role("link", name="Edit on Test server").click()

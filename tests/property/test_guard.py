@@ -332,6 +332,9 @@ class Site:
             assert lists.dump(self.client) == before
             world.waiting, world.wanted = report.run, world.kind.removals(world.here, listing)
         else:
+            # What was approved is approved once.
+            for key in world.kind.removals(world.here, listing):
+                world.approved.pop(key, None)
             world.here = world.kind.after(world.here, listing)
             world.waiting, world.wanted = None, {}
         assert world.kind.read(self.client) == world.here
