@@ -222,9 +222,7 @@ class Jobs:
         return values
 
     @staticmethod
-    def _update(
-        plan: JobChanges, job: LocalJob, values: dict[str, Any], found: Found, now: int
-    ) -> list[str]:
+    def _update(plan: JobChanges, job: LocalJob, values: dict[str, Any], found: Found, now: int) -> list[str]:
         if values.items() <= job.values.items():
             return []
         changed = {name: value for name, value in values.items() if job.values[name] != value}
@@ -234,7 +232,9 @@ class Jobs:
         for what, value in changed.items():
             called = found.names.get(what, {})
             before, after = (called.get(each, each) for each in (job.values[what], value))
-            tells.append(_("${job}, ${change}", job=name, change=told(what.removesuffix("_id"), before, after)))
+            tells.append(
+                _("${job}, ${change}", job=name, change=told(what.removesuffix("_id"), before, after))
+            )
         return tells
 
 

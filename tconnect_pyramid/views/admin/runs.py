@@ -307,5 +307,7 @@ def _told(removals: runs.Removals) -> list[Text]:
     if removals.named:
         more = sum(removals.counts.values()) > len(removals.named)
         names = ", ".join(removals.named)
-        told.append(_("Among them: ${names}, …", names=names) if more else _("These are: ${names}", names=names))
+        told.append(
+            _("Among them: ${names}, …", names=names) if more else _("These are: ${names}", names=names)
+        )
     return told
