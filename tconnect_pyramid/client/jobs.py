@@ -228,7 +228,7 @@ class Jobs:
         changed = {name: value for name, value in values.items() if job.values[name] != value}
         name = _job(job.values["idnumber"])
         plan.updated[job.id] = {**changed, "timemodified": now}
-        tells = []
+        tells: list[str] = []
         for what, value in changed.items():
             called = found.names.get(what, {})
             before, after = (called.get(each, each) for each in (job.values[what], value))
