@@ -132,14 +132,14 @@ class Jobs:
                 names[column].update((place, name) for place, name in called)
         known: dict[int, int] = {}
         for some in in_batches(others):
-            rows = session.execute(
+            here = session.execute(
                 select(Counterpart.remote_id, Counterpart.local_id).where(
                     among(Counterpart.remote_id, some),
                     Counterpart.kind == KIND,
                     Counterpart.server_id == self.server_id,
                 )
             )
-            known.update((remote_id, local_id) for remote_id, local_id in rows)
+            known.update((remote_id, local_id) for remote_id, local_id in here)
         return Found(known, places, names)
 
     def left_alone(
