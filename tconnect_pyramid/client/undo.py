@@ -14,7 +14,6 @@ from tconnect_pyramid import sessions
 from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client.sync import history, lease
 from tconnect_pyramid.client.sync.former import LOCAL, open_kept
-from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.pause import pause
 from tconnect_pyramid.client.sync.plan import USERS, Action, Change, Changes, Lines
 from tconnect_pyramid.client.sync.report import COUNTED, RunReport
@@ -86,7 +85,7 @@ def undo_run(context: Context, run_id: int, *, actor: str, dry_run: bool = False
                     history.PLANNED if dry_run else history.UNDONE,
                     {name: work.told.counts[name] for name in COUNTED},
                     round(time.monotonic() - began, 3),
-                    lines=Lines(work.told, Numbers()),
+                    lines=Lines(work.told),
                     origin=run.origin,
                     started=now,
                 )

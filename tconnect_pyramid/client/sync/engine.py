@@ -17,7 +17,6 @@ from tconnect_pyramid.client.sync import approvals, guard, history, lease
 from tconnect_pyramid.client.sync.apply_collections import apply_collections
 from tconnect_pyramid.client.sync.apply_hierarchy import apply_hierarchy
 from tconnect_pyramid.client.sync.apply_users import apply_users
-from tconnect_pyramid.client.sync.ids import Numbers
 from tconnect_pyramid.client.sync.pause import paused_by
 from tconnect_pyramid.client.sync.plan import (
     COLLECTIONS,
@@ -367,7 +366,7 @@ class _Sync:
         message: str = "",
     ) -> RunReport:
         plan = plan or Plan(self.kind)
-        created = applied.created if applied else Numbers()
+        applied = applied or history.Applied()
         return RunReport(
             kind=self.kind,
             server=self.idnumber,
@@ -376,7 +375,7 @@ class _Sync:
             counts=plan.counts(),
             seconds=round(time.monotonic() - self.began, 3),
             message=message,
-            lines=Lines(plan.changes, created),
+            lines=Lines(plan.changes, applied.created),
             origin=self.origin,
             started=self.started,
         )

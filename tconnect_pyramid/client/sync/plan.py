@@ -239,7 +239,7 @@ class Lines:
     """The lines of a run with these changes, however many; `created`: keys of new accounts by the person's id."""
 
     changes: Changes
-    created: Numbers
+    created: Numbers = field(default_factory=Numbers)
 
     def __iter__(self) -> Iterator[LineView]:
         """All of them, in their order."""
