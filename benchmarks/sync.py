@@ -5,7 +5,7 @@
     python benchmarks/sync.py --members 1000000
 
 Each step is a process of its own on one database; seconds are those of the whole run (file read, guard, the
-run's record), RSS is the process's peak. The answer of the server is a file: no network is measured.
+run's record), CPU is what the process itself computed, RSS is its peak. The answer of the server is a file: no network is measured.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import msgspec
-from sqlalchemy import Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import Engine, Table, create_engine, event, make_url, select, text
 
 from tconnect_pyramid import schema, sqlite
 from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.context import Context, make_idnumber
 from tconnect_pyramid.database import Database
 from tconnect_pyramid.directory.accounts import Accounts
 from tconnect_pyramid.directory.bulk import know_size, put
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS, own_accounts
-from tconnect_pyramid.models import Account, Counterpart, Job, Link, ProfileField, ProfileValue, Server
+from tconnect_pyramid.models import Account, Counterpart, Job, Link, ProfileField, ProfileValue, Server, Undo
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.protocol import replies
 from tconnect_pyramid.protocol.collections import write_cohort
@@ -73,10 +74,15 @@ STEPS = (
     "members",
     "produce",
     "copied",
+    "moved",
+    "undo",
+    "undo_first",
 )
 """`digest` reads the file and does nothing else; `bare` writes the same rows into the same tables, by no rule.
-`joined` brings an audience to which everybody belongs, and `members` brings it once more. `produce` is the other side:
-the server's reply for so many people; `copied` is what PostgreSQL alone takes to make JSON of the account table."""
+`changed` is a hundredth of the people who have moved, `moved` are all others. `joined` brings an audience to which
+everybody belongs, and `members` brings it once more. `produce` is the other side: the server's reply for so many people;
+`copied` is what PostgreSQL alone takes to make JSON of the account table. `undo` takes back what `moved` did, and
+`undo_first` what `first` did."""
 MEMBERS_A_SECOND = 200_000
 LIMITS = {
     # The steps of a gate, its greatest ratio.
@@ -86,22 +92,23 @@ LIMITS = {
     ("changed", "unchanged", ""): 2.5,
     ("reconcile", "unchanged", ""): 5.0,
     ("produce", "copied", "postgresql"): 1.5,
+    ("undo", "moved", ""): 1.0,
+    ("undo_first", "first", ""): 1.0,
 }
 
 
 def write_people(path: Path, people: int, *, every: int = 0) -> None:
-    """A reply of `get_users`; every so many people another city is said than without `every`."""
+    """A reply of `get_users`; every so many people one has moved: another city, room, and job."""
     with path.open("wb") as file:
         file.write(replies.USERS_HEAD)
         for number in range(1, people + 1):
             if number > 1:
                 file.write(replies.BETWEEN_RECORDS)
-            moved = every and number % every == 0
-            file.write(msgspec.json.encode(_person(number, "Bremen" if moved else "Berlin")))
+            file.write(msgspec.json.encode(_person(number, has_moved=bool(every) and number % every == 0)))
         file.write(replies.LIST_TAIL)
 
 
-def _person(number: int, city: str) -> dict[str, object]:
+def _person(number: int, *, has_moved: bool = False) -> dict[str, object]:
     values = {
         "id": number,
         "username": f"person{number}",
@@ -110,7 +117,7 @@ def _person(number: int, city: str) -> dict[str, object]:
         "email": f"person{number}@example.org",
         "idnumber": f"ID{number}",
         "password": f"$2y$10${'a' * 53}",
-        "city": city,
+        "city": "Bremen" if has_moved else "Berlin",
         "country": "DE",
         "description": f"<p>What person {number} says of themselves, in as many words as people use.</p>",
         "institution": "Institute",
@@ -124,7 +131,7 @@ def _person(number: int, city: str) -> dict[str, object]:
     }
     job = {
         "id": number,
-        "fullname": "Engineer",
+        "fullname": "Captain" if has_moved else "Engineer",
         "shortname": "eng",
         "idnumber": f"J{number}",
         "startdate": NOW - number,
@@ -133,7 +140,10 @@ def _person(number: int, city: str) -> dict[str, object]:
     return write_user(
         values,
         version=2,
-        profile_fields=[write_profile_field(name, "text", f"{name} of {number}") for name in FIELDS],
+        profile_fields=[
+            write_profile_field(name, "text", f"{name} {'at sea ' if has_moved else ''}of {number}")
+            for name in FIELDS
+        ],
         jobs=[write_job(job, warn=_unexpected)],
         warn=_unexpected,
     )
@@ -278,7 +288,7 @@ def fill(engine: Engine, answer: Path, people: int) -> None:
     account, link = cast("Table", Account.__table__), cast("Table", Link.__table__)
     numbers = range(1, people + 1)
     with context.unit() as session:
-        people_here = (_person(number, "Berlin") for number in numbers)
+        people_here = map(_person, numbers)
         put(
             session,
             account,
@@ -308,6 +318,16 @@ def copy_as_json(engine: Engine) -> int:
             return sum(len(piece) for piece in copy)
 
 
+def take_back(context: Context, *, is_first: bool) -> dict[str, int]:
+    """Undo the first or the last run that can be; gives what became of how many."""
+    with context.reading() as session:
+        runs = session.scalars(select(Undo.run_id).distinct().order_by(Undo.run_id)).all()
+    report = undo_run(context, runs[0 if is_first else -1], actor="command")
+    # The lines are told as well, as whoever asked for it will have them.
+    told = sum(1 for _ in report.lines)
+    return {**{what: number for what, number in report.counts.items() if number}, "lines": told}
+
+
 def step(name: str, url: str, answer: Path) -> dict[str, Any]:
     """Do one step in this process; gives what it took."""
     engine = create_engine(url)
@@ -315,7 +335,7 @@ def step(name: str, url: str, answer: Path) -> dict[str, Any]:
     writes: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *args: _note(writes, args[2]))
     context = make_context(engine, answer)
-    began = time.perf_counter()
+    began, computed = time.perf_counter(), time.process_time()
     if name == "digest":
         read_only(answer)
         counts: dict[str, int] = {}
@@ -327,6 +347,8 @@ def step(name: str, url: str, answer: Path) -> dict[str, Any]:
             counts = {"bytes": reply.seek(0, 2)}
     elif name == "copied":
         counts = {"bytes": copy_as_json(engine)}
+    elif name in {"undo", "undo_first"}:
+        counts = take_back(context, is_first=name == "undo_first")
     else:
         kind = "collections" if name in {"joined", "members"} else "users"
         report = run_sync(context, kind, 1, reconcile=name == "reconcile")
@@ -337,6 +359,7 @@ def step(name: str, url: str, answer: Path) -> dict[str, Any]:
     engine.dispose()
     return {
         "seconds": seconds,
+        "cpu": time.process_time() - computed,
         "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "writes": len(writes),
         "counts": counts,
@@ -381,12 +404,19 @@ class Place:
 
 def measure(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]:
     """All steps, the median of `rounds` for each."""
-    plain, changed = place.folder / "people.json", place.folder / "changed.json"
+    plain, changed, moved = (place.folder / f"{name}.json" for name in ("people", "changed", "moved"))
     write_people(plain, people)
     write_people(changed, people, every=100)
+    write_people(moved, people, every=1)
     audience = place.folder / "audience.json"
     write_audience(audience, people)
-    answers = {"changed": changed, "reconcile": changed, "joined": audience, "members": audience}
+    answers = {
+        "changed": changed,
+        "reconcile": changed,
+        "moved": moved,
+        "joined": audience,
+        "members": audience,
+    }
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in STEPS}
     for _ in range(rounds):
         for name in STEPS:
@@ -399,10 +429,7 @@ def measure(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]
             elif name == "digest":
                 url = "sqlite://"
             found[name].append(_in_a_process(name, url, answers.get(name, plain)))
-    return {
-        name: {**taken[-1], "seconds": statistics.median(each["seconds"] for each in taken)}
-        for name, taken in found.items()
-    }
+    return {name: _median(taken) for name, taken in found.items()}
 
 
 def measure_members(place: Place, people: int, rounds: int) -> dict[str, dict[str, Any]]:
@@ -417,8 +444,12 @@ def measure_members(place: Place, people: int, rounds: int) -> dict[str, dict[st
     engine.dispose()
     joined = _in_a_process("joined", url, audience)
     taken = [_in_a_process("members", url, audience) for _ in range(rounds)]
-    seconds = statistics.median(each["seconds"] for each in taken)
-    return {"joined": joined, "members": {**taken[-1], "seconds": seconds}}
+    return {"joined": joined, "members": _median(taken)}
+
+
+def _median(taken: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    times = {name: statistics.median(each[name] for each in taken) for name in ("seconds", "cpu")}
+    return {**taken[-1], **times}
 
 
 def _in_a_process(name: str, url: str, answer: Path) -> dict[str, Any]:
@@ -449,9 +480,9 @@ def show(place: Place, measured: dict[int, dict[str, dict[str, Any]]]) -> Iterat
 
 def _table(place: Place, people: int, steps: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield f"{place.dialect}, {people:,} people"
-    yield f"  {'step':10}{'seconds':>9}{'RSS MB':>8}{'writes':>8}  counts"
+    yield f"  {'step':10}{'seconds':>9}{'CPU':>8}{'RSS MB':>8}{'writes':>8}  counts"
     for name, taken in steps.items():
-        yield f"  {name:10}{taken['seconds']:9.2f}{taken['rss']:8}{taken['writes']:8}  {taken['counts']}"
+        yield f"  {name:10}{taken['seconds']:9.2f}{taken['cpu']:8.2f}{taken['rss']:8}{taken['writes']:8}  {taken['counts']}"
     speed = people / steps["members"]["seconds"]
     is_enough = "within" if speed >= MEMBERS_A_SECOND else "below"
     yield f"  members: {speed:,.0f} a second ({is_enough} {MEMBERS_A_SECOND:,})"

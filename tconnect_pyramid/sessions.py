@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import Outgoing, about_session, enqueue
 from tconnect_pyramid.directory.accounts import VIEW_FIELDS, AccountView, as_view, in_batches
+from tconnect_pyramid.directory.bulk import among
 from tconnect_pyramid.errors import Conflict, NotFound
 from tconnect_pyramid.models import ClientSession, Server, ServerSession, SignIn
 from tconnect_pyramid.protocol import services
@@ -230,7 +231,7 @@ def end_of_accounts(
     signin_ids: list[int] = []
     for some in in_batches(account_keys):
         signin_ids.extend(
-            session.scalars(select(SignIn.id).where(SignIn.account_key.in_(some), SignIn.ended.is_(None)))
+            session.scalars(select(SignIn.id).where(among(SignIn.account_key, some), SignIn.ended.is_(None)))
         )
     return end(session, context, signin_ids, reason)
 

@@ -20,9 +20,11 @@ from tconnect_pyramid.client.sync.report import COUNTED, RunReport
 from tconnect_pyramid.client.undo_rows import restore_rows
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
-from tconnect_pyramid.directory.accounts import BATCH, forget_digests, in_batches
+from tconnect_pyramid.directory.accounts import BATCH, in_batches
+from tconnect_pyramid.directory.bulk import among
 from tconnect_pyramid.directory.columnmap import ColumnMap
 from tconnect_pyramid.errors import Conflict, NotFound
+from tconnect_pyramid.garbage import unsearched
 from tconnect_pyramid.models import Link, Run, Server, Undo
 from tconnect_pyramid.texts import listed
 from tconnect_pyramid.texts import text as _
@@ -73,7 +75,7 @@ def undo_run(context: Context, run_id: int, *, actor: str, dry_run: bool = False
         server_id = find_undoable(session, context, run_id).server_id
     with lease.held(context, f"server:{server_id}", f"undo of run {run_id}") as grip:
         try:
-            with context.unit() as session:
+            with context.unit() as session, unsearched():
                 lease.confirm(session, grip, now)
                 run = find_undoable(session, context, run_id)
                 work = _Work(session, context, run)
@@ -192,7 +194,7 @@ class _Work:
             for some in in_batches(records)
             for link in session.execute(
                 select(Link.account_key, Link.person_id, Link.suspended_by_sync).where(
-                    Link.account_key.in_(some), Link.server_id == self.run.server_id
+                    among(Link.account_key, some), Link.server_id == self.run.server_id
                 )
             )
         }
@@ -225,9 +227,8 @@ class _Work:
         now = self.context.clock()
         accounts.update(session, {key: {**each, "timemodified": now} for key, each in values.items()})
         self._flag(flags)
-        forget_digests(session, values)
         for some in in_batches(unlinked):
-            session.execute(delete(Link).where(Link.account_key.in_(some)))
+            session.execute(delete(Link).where(among(Link.account_key, some)))
         leaving = [key for key, each in values.items() if each.get("suspended") or each.get("deleted")]
         self.notices += sessions.end_of_accounts(session, self.context, [*leaving, *unlinked], "sync")
         for key, each in values.items():
@@ -309,7 +310,7 @@ class _Work:
         for flag in (False, True):
             for some in in_batches(key for key, each in flags.items() if each is flag):
                 self.session.execute(
-                    update(Link).where(Link.account_key.in_(some)).values(suspended_by_sync=flag)
+                    update(Link).where(among(Link.account_key, some)).values(suspended_by_sync=flag)
                 )
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Table, and_, delete, insert, or_, select
+from sqlalchemy import Table, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.jobs import KIND
 from tconnect_pyramid.client.sync.former import TABLES, read_rows
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.bulk import among, put
 from tconnect_pyramid.models import Counterpart, Job
 
+_KEYS = {
+    name: itemgetter(*(table.columns.keys().index(column) for column in table.primary_key.columns.keys()))  # noqa: SIM118
+    for name, table in TABLES.items()
+}
+"""The primary key of a row, by table."""
 JOB, COUNTERPART = Job.__tablename__, Counterpart.__tablename__
 
 
@@ -26,23 +34,25 @@ def restore_rows(
     went, and by account what was changed since, or cannot come back.
     """
     changed: set[int] = set()
-    left: dict[int, list[str]] = {}
-    keys = [key for key, tables in changes.items() if tables]
-    current = read_rows(session, keys, TABLES)
+    left: dict[int, list[str]] = defaultdict(list)
+    concerned = {name: [key for key, tables in changes.items() if name in tables] for name in TABLES}
+    # All is read before anything is written: a job's counterpart is found by the job.
+    current = {name: read_rows(session, keys, (name,))[name] for name, keys in concerned.items()}
     jobs_left: set[int] = set()
     for name, table in TABLES.items():
-        swaps: list[_Swap] = []
-        for key, tables in changes.items():
-            before, after = tables.get(name, ((), ()))
-            swaps += _swaps(table, key, before, after, current[name].get(key, ()))
-        _leave_impossible(session, server_id, name, swaps, jobs_left)
-        _remove(session, table, [each.now for each in swaps if each.now and not each.left])
-        for some in in_batches(each.old for each in swaps if each.old and not each.left):
-            session.execute(insert(table), some)
+        swaps = [
+            swap
+            for key in concerned[name]
+            for swap in _swaps(table, key, changes[key][name], current[name].get(key, ()))
+        ]
+        _leave_impossible(session, server_id, name, swaps, current[name], jobs_left)
+        done = [each for each in swaps if not each.left]
+        _remove(session, table, [each.now for each in done if each.now])
+        columns = table.columns.keys()
+        put(session, table, columns, ([each.old[column] for column in columns] for each in done if each.old))
+        changed.update(each.key for each in done)
         for each in swaps:
-            if not each.left:
-                changed.add(each.key)
-            left.setdefault(each.key, []).extend([each.left] if each.left else each.without)
+            left[each.key] += [each.left] if each.left else each.without
     return changed, left
 
 
@@ -61,21 +71,28 @@ class _Swap:
 
 
 def _swaps(
-    table: Table, key: int, before: Iterable[Any], after: Iterable[Any], current: Iterable[Any]
+    table: Table, key: int, run: tuple[Iterable[Any], Iterable[Any]], current: Iterable[Any]
 ) -> Iterator[_Swap]:
-    old, new, now = (_by_key(table, rows) for rows in (before, after, current))
+    key_of, columns = _KEYS[table.name], table.columns.keys()
+    old, new, now = ({key_of(row): row for row in rows} for rows in (*run, current))
     for id_ in sorted(old.keys() | new.keys()):
-        if old.get(id_) != new.get(id_) and old.get(id_) != now.get(id_):
-            left = "" if now.get(id_) == new.get(id_) else _told(table.name)
-            yield _Swap(key, old.get(id_, {}), now.get(id_, {}), left)
+        was, made, is_ = (rows.get(id_, ()) for rows in (old, new, now))
+        if was not in (made, is_):
+            back, gone = (dict(zip(columns, row, strict=True)) if row else {} for row in (was, is_))
+            yield _Swap(key, back, gone, "" if is_ == made else _told(table.name))
 
 
 def _leave_impossible(
-    session: Session, server_id: int, name: str, swaps: list[_Swap], jobs_left: set[int]
+    session: Session,
+    server_id: int,
+    name: str,
+    swaps: list[_Swap],
+    current: Mapping[int, Iterable[Any]],
+    jobs_left: set[int],
 ) -> None:
     """Note what is left as it is, as what it refers to is gone, or what only one may have is another's by now.
 
-    `jobs_left` are the ids of jobs that are left: which job of the server they are is left with them.
+    `current` has the rows of the accounts that these are about; `jobs_left` are the ids of jobs that are left: which job of the server they are is left with them.
     """
     there = _there(session, name, [each.old for each in swaps if each.old])
     for each in swaps:
@@ -93,7 +110,7 @@ def _leave_impossible(
             each.left = _told(name)
         each.without = [column.key.removesuffix("_id") for column in gone]
         each.old.update((column.key, None) for column in gone)
-    taken = _taken(session, server_id, name, swaps)
+    taken = _taken(session, server_id, name, swaps, current)
     while taken:
         stuck = [
             each for each in swaps if each.old and not each.left and _unique_value(name, each.old) in taken
@@ -117,24 +134,29 @@ def _there(session: Session, name: str, rows: list[dict[str, Any]]) -> dict[Any,
         column: {
             id_
             for some in in_batches({row[column.key] for row in rows if row[column.key] is not None})
-            for id_ in session.scalars(select(target).where(target.in_(some)))
+            for id_ in session.scalars(select(target).where(among(target, some)))
         }
         for column, target in targets.items()
     }
 
 
-def _taken(session: Session, server_id: int, name: str, swaps: list[_Swap]) -> set[Any]:
+def _taken(
+    session: Session,
+    server_id: int,
+    name: str,
+    swaps: list[_Swap],
+    current: Mapping[int, Iterable[Any]],
+) -> set[Any]:
     """What only one may have, and stays with another: ID numbers of an account's jobs, ids of jobs at the server."""
-    rows = [each.old for each in swaps if each.old]
     taken: set[Any] = set()
     if name == JOB:
-        for some in in_batches({row["account_key"] for row in rows}):
-            asked = select(Job.account_key, Job.idnumber).where(Job.account_key.in_(some))
-            taken.update((key, idnumber) for key, idnumber in session.execute(asked))
+        columns = TABLES[JOB].columns.keys()
+        idnumber = columns.index("idnumber")
+        taken.update((key, row[idnumber]) for key, rows in current.items() for row in rows)
     elif name == COUNTERPART:
-        for some in in_batches({row["remote_id"] for row in rows}):
+        for some in in_batches({each.old["remote_id"] for each in swaps if each.old}):
             counterparts = select(Counterpart.remote_id).where(
-                Counterpart.remote_id.in_(some),
+                among(Counterpart.remote_id, some),
                 Counterpart.kind == KIND,
                 Counterpart.server_id == server_id,
             )
@@ -153,16 +175,8 @@ def _told(name: str) -> str:
     return name.removeprefix("tconnect_")
 
 
-def _by_key(table: Table, rows: Iterable[Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    names = table.columns.keys()
-    keys = table.primary_key.columns.keys()
-    found = (dict(zip(names, row, strict=True)) for row in rows)
-    return {tuple(row[name] for name in keys): row for row in found}
-
-
 def _remove(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
     keys = [*table.primary_key.columns]
-    for some in in_batches(rows, 100):
-        session.execute(
-            delete(table).where(or_(*(and_(*(column == row[column.key] for column in keys)) for row in some)))
-        )
+    statement = delete(table).where(*(column == bindparam(column.key) for column in keys))
+    for some in in_batches(rows):
+        session.execute(statement, [{column.key: row[column.key] for column in keys} for row in some])

@@ -5,11 +5,11 @@ Of everybody it is what was before and what the run made of it: undoing leaves a
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import Select, Table, insert, select
 from sqlalchemy.orm import Session
 
@@ -122,7 +122,7 @@ class Former:
 def keep(session: Session, context: Context, run_id: int, records: Sequence[Mapping[str, Any]]) -> None:
     """Keep what was replaced, and that the run can be undone, though it may have made accounts only."""
     # What a host's column holds besides texts and numbers is never what it was, so it stays, and is told.
-    sealed = context.box.seal(json.dumps(records, default=str))
+    sealed = context.box.seal(msgspec.json.encode(records, enc_hook=str).decode())
     session.execute(insert(Undo).values(run_id=run_id, sealed=sealed))
 
 
@@ -144,7 +144,7 @@ def open_kept(session: Session, context: Context, run_id: int) -> Iterator[list[
     ).all()
     for id_ in ids:
         sealed = session.scalars(select(Undo.sealed).where(Undo.id == id_)).one()
-        yield json.loads(context.box.open(sealed))
+        yield msgspec.json.decode(context.box.open(sealed))
 
 
 def _of_accounts(table: Table, keys: Sequence[int]) -> Select[Any]:
