@@ -12,7 +12,7 @@ from typing import Any
 
 import nh3
 
-from tconnect_pyramid.directory.columnmap import ColumnMap
+from tconnect_pyramid.directory.columnmap import ColumnMap, Limits
 from tconnect_pyramid.directory.countries import COUNTRIES
 from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.protocol.users import UserRecord
@@ -62,7 +62,6 @@ _without_tags = nh3.Cleaner(tags=set()).clean
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 # Pages link to it: any other scheme could run something there.
 _WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
-_SMALL_INT = 2**31 - 1
 _KNOWN_COUNTRIES = frozenset(code for code, _ in COUNTRIES)
 
 
@@ -173,19 +172,32 @@ def misfit(columns: ColumnMap, values: Mapping[str, Any]) -> str | None:
 
     A single value that the database refuses would end the whole run. The reason names no value.
     """
-    for name, most in columns.longest.items():
+    reason = _beyond(columns.limits, values)
+    for fields, written in columns.indirect(values):
+        reason = reason or _beyond(columns.row_limits, written, ", ".join(fields))
+    return reason
+
+
+def _beyond(limits: Limits, values: Mapping[str, Any], called: str = "") -> str | None:
+    for name, most in limits.longest.items():
         value = values.get(name)
         if isinstance(value, str) and len(value) > most:
             return _(
                 "${field} has ${length} characters, more than the ${limit} that an account here holds",
-                field=name,
+                field=called or name,
                 length=len(value),
                 limit=most,
             )
-    for name in columns.small_numbers:
+    for name, largest in limits.largest.items():
         value = values.get(name)
-        if isinstance(value, int) and value > _SMALL_INT:
-            return _("${field} is a larger number than an account here holds", field=name)
+        if isinstance(value, int) and value > largest:
+            return _("${field} is a larger number than an account here holds", field=called or name)
+    for name, choices in limits.choices.items():
+        if values.get(name) not in choices:
+            return _("${field} is nothing that an account here may have", field=called or name)
+    for name in limits.filled:
+        if name in values and values[name] is None:
+            return _("${field} is empty, which it may not be of an account here", field=called or name)
     return None
 
 

@@ -25,6 +25,7 @@ from tconnect_pyramid.client.linked import (
 from tconnect_pyramid.client.migration import Outcome
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import pictures
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.errors import BadRecord, BadReply, Conflict
 from tconnect_pyramid.models import Link
 from tconnect_pyramid.peers import PERSON_WAITS, ServerPeer, ask_server
@@ -170,7 +171,8 @@ def _arrive(
     match = migration.find_local(session, context, peer, [record.id], [[record]]).get(record.id)
     if match is None:
         _refuse_taken_name(session, context, peer, record, owner=None)
-        new = _fitting(context, record, rules.new_account(record, peer.idnumber, now))
+        made = rules.new_account(record, peer.idnumber, now)
+        new = _fitting(context, record, {**STANDARD_FIELDS, **made})
         (key,) = context.accounts.insert(session, [new])
         notices = []
     elif match.outcome is Outcome.FOUND:

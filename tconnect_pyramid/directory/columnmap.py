@@ -6,11 +6,22 @@ travels). A host maps those it has; the others are not kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, SmallInteger, String, case, inspect
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Enum,
+    Integer,
+    SmallInteger,
+    String,
+    case,
+    inspect,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
 from tconnect_pyramid.errors import ConfigurationProblem
@@ -71,6 +82,41 @@ def joined(column: InstrumentedAttribute[Any], *fields: str) -> Mapped:
     )
 
 
+class Limits:
+    """What columns take, by the names that the caller gives them: fields, or attributes of the class.
+
+    `longest`: the most characters of a text; `largest`: the largest number; `choices`: all that there may be instead of
+    some text or number; `filled`: the names of those that may not be NULL.
+    """
+
+    def __init__(self, columns: Mapping[str, Column[Any]]) -> None:
+        types = {name: column.type for name, column in columns.items()}
+        self.choices: Mapping[str, frozenset[Any]] = {
+            name: frozenset({None, *kind.enums}) if isinstance(kind, Enum) else _FLAG
+            for name, kind in types.items()
+            if isinstance(kind, Enum | Boolean)
+        }
+        self.longest: Mapping[str, int] = {
+            name: kind.length
+            for name, kind in types.items()
+            if isinstance(kind, String) and kind.length and name not in self.choices
+        }
+        self.largest: Mapping[str, int] = {
+            name: 2**15 - 1 if isinstance(kind, SmallInteger) else 2**31 - 1
+            for name, kind in types.items()
+            if isinstance(kind, Integer) and not isinstance(kind, BigInteger)
+        }
+        self.filled = [
+            name
+            for name, column in columns.items()
+            # Of the other fields no record leaves one empty.
+            if not column.nullable and STANDARD_FIELDS.get(name) is None
+        ]
+
+
+_FLAG = frozenset({None, False, True})
+
+
 class ColumnMap:
     """The account table and its fields. Checked on construction; raises ConfigurationProblem.
 
@@ -114,18 +160,18 @@ class ColumnMap:
         self.key_name: str = mapper.get_property_by_column(keys[0]).key
         self.fields = dict(fields)
         self.defaults = dict(defaults or {})
-        self._shared = tuple(where for where in fields.values() if isinstance(where, Mapped) and where.fields)
-        types = {field: where.type for field, where in fields.items() if not isinstance(where, Mapped)}
-        self.longest: Mapping[str, int] = {
-            field: kind.length for field, kind in types.items() if isinstance(kind, String) and kind.length
-        }
-        """The fields whose text may have no more than so many characters."""
-        self.small_numbers: Sequence[str] = [
-            field
-            for field, kind in types.items()
-            if isinstance(kind, Integer) and not isinstance(kind, BigInteger)
-        ]
-        """The fields whose number has to fit into 32 bits."""
+        self._indirect = [(field, where) for field, where in fields.items() if isinstance(where, Mapped)]
+        self._shared = tuple(where for _, where in self._indirect if where.fields)
+        self.limits = Limits(
+            {
+                field: mapper.columns[where.key]
+                for field, where in fields.items()
+                if not isinstance(where, Mapped)
+            }
+        )
+        """What the columns of fields take that have one of their own, by field."""
+        self.row_limits = Limits(dict(mapper.columns.items()))
+        """What all columns take, by attribute."""
         self.compared = frozenset(field for field in fields if self.read(field) is not None)
         """The fields that are kept and can be read back."""
         self._check_required(name, mapper)
@@ -166,15 +212,20 @@ class ColumnMap:
         values: dict[str, Any] = {}
         for field, value in record.items():
             where = self.fields.get(field)
-            if isinstance(where, Mapped):
-                if not where.fields:
-                    values.update(where.write({field: value}))
-            elif where is not None:
+            if where is not None and not isinstance(where, Mapped):
                 values[where.key] = value
-        for where in self.shared():
-            if set(where.fields) & set(record):
-                values.update(where.write(record))
+        for _, written in self.indirect(record):
+            values.update(written)
         return values
+
+    def indirect(self, record: Record) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+        """Those of changed standard fields that are not simply one column, with the attributes and values to store."""
+        for field, where in self._indirect:
+            if where.fields:
+                if not record.keys().isdisjoint(where.fields):
+                    yield where.fields, where.write(record)
+            elif field in record:
+                yield (field,), where.write({field: record[field]})
 
     def new_row(self, record: Record) -> dict[str, Any]:
         """All attributes of a new row: the host's defaults, then the record's fields."""

@@ -42,6 +42,7 @@ from tconnect_pyramid.client.sync.read import TWICE, is_guest, person_called, re
 from tconnect_pyramid.client.sync.receive import People
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.errors import BadRecord
 from tconnect_pyramid.models import Run
 from tconnect_pyramid.peers import ServerPeer
@@ -295,7 +296,7 @@ class _Planner:
         record = each.record
         self._begin(None, record)
         values = rules.new_account(record, self.peer.idnumber, self.now)
-        if self._is_usable(record, values, owners, account=None):
+        if self._is_usable(record, {**STANDARD_FIELDS, **values}, owners, account=None):
             extras, _ = self._plan_extras(record, None)
             link = LinkState(record.suspended, each.digest if self.is_final else None, self.identity)
             self._write(Action.CREATED, record, None, values, extras=extras, link=link)

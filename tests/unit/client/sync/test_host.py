@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import String, orm, select
+from sqlalchemy import Enum, SmallInteger, String, Text, orm, select
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from support import lists, sites
 from support.lists import cohort, field, job, person, tombstone
@@ -279,3 +279,95 @@ def test_a_field_that_a_host_begins_to_keep_is_brought_to_everybody(client, serv
 
     assert run_sync(client, "users", server_id).counts["updated"] == 2
     assert [town for *_, town, _ in users(client)] == [None, "Riga", "Riga"]
+
+
+class Choosy(Host):
+    __tablename__ = "host_choosy"
+
+    uid: orm.Mapped[int] = mapped_column(primary_key=True)
+    login: orm.Mapped[str] = mapped_column(String(100), unique=True)
+    mail: orm.Mapped[str] = mapped_column(String(100))
+    is_active: orm.Mapped[bool]
+    full_name: orm.Mapped[str] = mapped_column(String(15))
+    home: orm.Mapped[str] = mapped_column(Enum("NZ", "FR", name="host_home"))
+    display: orm.Mapped[int] = mapped_column(SmallInteger)
+    in_html: orm.Mapped[bool]
+    about: orm.Mapped[str] = mapped_column(Text)
+
+
+CHOOSY = ColumnMap(
+    Choosy,
+    {
+        "username": Choosy.login,
+        "email": Choosy.mail,
+        "suspended": inverted(Choosy.is_active),
+        "firstname": joined(Choosy.full_name, "firstname", "lastname"),
+        "country": Choosy.home,
+        "maildisplay": Choosy.display,
+        "mailformat": Choosy.in_html,
+        "description": Choosy.about,
+    },
+)
+NOT_TAKEN = [
+    (
+        {"firstname": "Ten letter", "lastname": "Names"},
+        "firstname, lastname has 16 characters, more than the 15",
+    ),
+    ({"country": "DE"}, "country is nothing that an account here may have"),
+    ({"country": None}, "country is nothing that an account here may have"),
+    ({"maildisplay": "32768"}, "maildisplay is a larger number than an account here holds"),
+    ({"mailformat": "2"}, "mailformat is nothing that an account here may have"),
+    ({"description": None}, "description is empty, which it may not be of an account here"),
+]
+
+
+def whole(id_, **fields):
+    return person(id_, **{"country": "NZ", "description": "", **fields})
+
+
+@pytest.fixture
+def choosy(make_database, server):
+    with sites.context(
+        make_database(), transport=server, accounts=CHOOSY, options=[("client.enabled", "true")]
+    ) as context:
+        Host.metadata.create_all(context.database.engine)
+        yield context
+        Host.metadata.drop_all(context.database.engine)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"), NOT_TAKEN, ids=lambda it: next(iter(it)) if isinstance(it, dict) else ""
+)
+def test_what_a_column_of_the_host_does_not_take_skips_the_record_only(choosy, server, fields, reason):
+    """Without that the database refuses the whole run, or a column holds what can never be read again."""
+    server_id = lists.connect(choosy)
+    without = whole(4, **fields)
+    if fields == {"country": None}:
+        # What is not sent has the standard field's default, which is no choice here.
+        del without["country"]
+    server.people = [whole(3), without, whole(5)]
+
+    report = run_sync(choosy, "users", server_id)
+
+    assert (report.state, lists.nonzero(report.counts)) == ("partial", {"created": 2, "skipped": 1})
+    (said,) = (line.detail for line in report.lines if line.action == "skipped")
+    assert said.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"), [case for case in NOT_TAKEN if case[0] != {"country": None}], ids=list(range(5))
+)
+def test_what_a_column_of_the_host_does_not_take_leaves_the_account_as_it_is(choosy, server, fields, reason):
+    server_id = lists.connect(choosy)
+    server.people = [whole(3), whole(4)]
+    assert run_sync(choosy, "users", server_id).state == "done"
+    server.people = [whole(3, description="New"), whole(4, email="new@example.com", **fields)]
+
+    report = run_sync(choosy, "users", server_id)
+
+    assert (report.state, lists.nonzero(report.counts)) == ("partial", {"updated": 1, "skipped": 1})
+    (said,) = (line.detail for line in report.lines if line.action == "skipped")
+    assert said.startswith(reason)
+    with choosy.reading() as session:
+        kept = session.execute(select(Choosy.about, Choosy.mail).order_by(Choosy.uid)).all()
+    assert [tuple(row) for row in kept] == [("New", "person3@example.com"), ("", "person4@example.com")]
