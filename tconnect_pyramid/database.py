@@ -27,10 +27,14 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._open: dict[int, set[int]] = {}
-        self._reading: sessionmaker[Session] = sessionmaker(engine, expire_on_commit=False)
-        self._writing: sessionmaker[Session] = sessionmaker(
-            engine.execution_options(**{sqlite.BEGIN_OPTION: "IMMEDIATE"}), expire_on_commit=False
-        )
+        self._reads = engine.execution_options()
+        writes = engine.execution_options(**{sqlite.BEGIN_OPTION: "IMMEDIATE"})
+        for each in (self._reads, writes):
+            # Values would stand in the text of every error, and so in the log: people's data, their hashes, tokens. What a
+            # host does by its engine itself is as the host has it.
+            each.hide_parameters = True
+        self._reading: sessionmaker[Session] = sessionmaker(self._reads, expire_on_commit=False)
+        self._writing: sessionmaker[Session] = sessionmaker(writes, expire_on_commit=False)
         for factory in (self._reading, self._writing):
             _note_transactions(factory, self._open)
 
@@ -71,7 +75,7 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A connection that sees one state of the database throughout, for lists read in pages."""
-        with self.engine.connect() as connection:
+        with self._reads.connect() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():

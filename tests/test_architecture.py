@@ -36,7 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "peers",
         "context",
         "directory options transport schema migrations",
-        "models interfaces secretbox database plugins",
+        "models interfaces secretbox database plugins failures",
         "protocol settings sqlite",
         "errors",
         "texts garbage",

@@ -15,6 +15,7 @@ from tconnect_pyramid.client.servers import ACTIVE
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.errors import Refused
+from tconnect_pyramid.failures import log_bug
 from tconnect_pyramid.models import Server, ServerSession, SignIn, SignInRequest
 from tconnect_pyramid.plugins import Peer, own_parameters
 from tconnect_pyramid.protocol import jsend, replies, services, versions
@@ -38,8 +39,8 @@ def answer(context: Context, form: Mapping[str, str]) -> bytes:
         return jsend.write(jsend.Success(_answer(context, form)))
     except Refused as refused:
         return jsend.write(jsend.from_refusal(refused))
-    except Exception:
-        log.exception("a service called by a server failed")
+    except Exception as error:  # noqa: BLE001 - a Totara peer discards anything but JSend (protocol 1)
+        log_bug(log, "A service call of a server failed", error)
         return jsend.write(jsend.Error("internal error"))
 
 

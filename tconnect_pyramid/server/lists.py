@@ -23,6 +23,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.hierarchies import Hierarchy
 from tconnect_pyramid.directory.hierarchy_removal import had_some
 from tconnect_pyramid.errors import Refused
+from tconnect_pyramid.failures import warnings_about
 from tconnect_pyramid.garbage import unsearched
 from tconnect_pyramid.models import (
     Audience,
@@ -38,7 +39,6 @@ from tconnect_pyramid.protocol.collections import write_cohort, write_course
 from tconnect_pyramid.protocol.columns import Warn
 from tconnect_pyramid.protocol.hierarchies import write_framework, write_item
 from tconnect_pyramid.server.callers import Caller, inside
-from tconnect_pyramid.server.failures import warnings_about
 from tconnect_pyramid.server.records import as_records, select_people
 from tconnect_pyramid.transport import LIST_LIMIT
 

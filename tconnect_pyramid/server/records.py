@@ -15,13 +15,13 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory import pictures
 from tconnect_pyramid.directory.columnmap import STANDARD_FIELDS
 from tconnect_pyramid.directory.markup import clean_html
+from tconnect_pyramid.failures import warnings_about
 from tconnect_pyramid.models import AudienceMember, Job, ProfileField, ProfileValue
 from tconnect_pyramid.protocol.columns import Warn
 from tconnect_pyramid.protocol.fitting_users import write_listed_job, write_listed_user
 from tconnect_pyramid.protocol.users import USER_FIELDS, write_profile_field, write_user
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
 from tconnect_pyramid.server.callers import Caller, only_told
-from tconnect_pyramid.server.failures import warnings_about
 
 PASSWORD = "password"  # noqa: S105 - the name of a field
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.hierarchies import ORGANISATIONS, POSITIONS, Hierarchy
 from tconnect_pyramid.errors import Conflict, PeerError, Refused
+from tconnect_pyramid.failures import log_bug
 from tconnect_pyramid.models import Client
 from tconnect_pyramid.plugins import Peer, own_parameters
 from tconnect_pyramid.protocol import jsend, replies, services, versions
@@ -20,7 +21,6 @@ from tconnect_pyramid.protocol.services import ServiceCall
 from tconnect_pyramid.server import clients, lists, renewal, signin
 from tconnect_pyramid.server.callers import Caller, authenticate
 from tconnect_pyramid.server.clients import ACTIVE
-from tconnect_pyramid.server.failures import log_bug
 from tconnect_pyramid.server.overview import note_call
 from tconnect_pyramid.server.records import person
 

@@ -14,6 +14,7 @@ from tconnect_pyramid import sessions
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import about_session, deliver_now, enqueue
 from tconnect_pyramid.errors import ActingAsAnother, PeerError, Refused, SignInFailed
+from tconnect_pyramid.failures import log_bug
 from tconnect_pyramid.models import Client, ClientSession, SignIn
 from tconnect_pyramid.peers import PERSON_WAITS, ClientPeer, call_client, client_peer
 from tconnect_pyramid.protocol import jsend, paths, services
@@ -21,7 +22,6 @@ from tconnect_pyramid.protocol.values import is_token
 from tconnect_pyramid.secretbox import digest, new_token
 from tconnect_pyramid.server.callers import Caller, may_sign_in
 from tconnect_pyramid.server.clients import ACTIVE
-from tconnect_pyramid.server.failures import log_bug
 from tconnect_pyramid.server.records import person
 from tconnect_pyramid.sessions import SignedIn
 from tconnect_pyramid.texts import text as _

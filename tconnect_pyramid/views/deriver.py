@@ -27,6 +27,7 @@ from webob.compat import parse_header
 
 from tconnect_pyramid.directory.pictures import MOST_UPLOADED
 from tconnect_pyramid.errors import ConfigurationProblem
+from tconnect_pyramid.failures import log_bug
 from tconnect_pyramid.protocol import jsend
 from tconnect_pyramid.security.form_tokens import check_form_token, posting_sign_in
 from tconnect_pyramid.security.signins import ensure_signed_in, is_acting
@@ -83,9 +84,8 @@ def _service(view: View) -> View:
     def answer(context: Any, request: Request) -> Response:
         try:
             return view(context, request)
-        except Exception:
-            # A Totara peer discards every status but 200 unread (protocol 1).
-            log.exception("a service view failed")
+        except Exception as error:  # noqa: BLE001 - a Totara peer discards every status but 200 unread (protocol 1)
+            log_bug(log, "A service view failed", error)
             return service_response(jsend.write(jsend.Error("internal error")))
 
     return answer

@@ -9,6 +9,7 @@ import weakref
 import pytest
 import transaction
 from sqlalchemy import create_engine, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 from support import sites
 
 from tconnect_pyramid import sqlite
@@ -155,3 +156,17 @@ def test_a_database_that_nobody_uses_any_more_goes(make_database):
     gc.collect()
 
     assert gone() is None
+
+
+@pytest.mark.parametrize("opened", ["unit", "reading", "snapshot"])
+def test_no_error_says_what_a_statement_was_given_whoever_made_the_engine(database, opened):
+    with pytest.raises(DBAPIError) as raised, getattr(database, opened)() as where:
+        where.execute(text("SELECT :value FROM nowhere"), {"value": "9e5fd840"})
+    assert "nowhere" in str(raised.value)
+    assert "9e5fd840" not in str(raised.value)
+
+
+def test_a_hosts_engine_says_as_much_as_it_did(database):
+    with pytest.raises(DBAPIError) as raised, database.engine.connect() as connection:
+        connection.execute(text("SELECT :value FROM nowhere"), {"value": "9e5fd840"})
+    assert "9e5fd840" in str(raised.value)

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tconnect_pyramid.errors import PeerError
-from tconnect_pyramid.server.failures import MOST_WARNINGS, describe_bug, warnings_about
+from tconnect_pyramid.failures import MOST_WARNINGS, describe_bug, warnings_about
 
 SECRET = "9e5fd840889cb8c885e4af0a154a5377b65998f5"
 
