@@ -127,9 +127,7 @@ class Jobs:
                 and job.values[column] is not None
                 and job.values[column] != places[column].get(getattr(sent, wire))
             }
-            for some in in_batches(left):
-                called = session.execute(select(table.id, table.fullname).where(among(table.id, some)))
-                names[column].update((place, name) for place, name in called)
+            names[column].update(places_called(session, table, left))
         known: dict[int, int] = {}
         for some in in_batches(others):
             here = session.execute(
@@ -187,7 +185,7 @@ class Jobs:
                 tells.append(_("${job}, made by hand, gave way", job=_job(job.values["idnumber"])))
             elif job.remote_id is not None and job.remote_id not in wanted:
                 plan.removed.append(job.id)
-                tells.append(_("${job} removed", job=_job(job.values["idnumber"])))
+                tells.append(told_removed(job.values))
             else:
                 staying.append(job)
         for job_id, values in wanted.items():
@@ -195,7 +193,7 @@ class Jobs:
                 tells += self._update(plan, here[job_id], values, found, now)
             else:
                 self._add(plan, job_id, values, found, now)
-                tells.append(_("${job} added", job=_job(values["idnumber"])))
+                tells.append(told_added(values))
         if wanted or len(staying) < len(local):
             _put_in_order(plan, tells, staying, list(wanted))
         return plan, tells
@@ -226,16 +224,42 @@ class Jobs:
         if values.items() <= job.values.items():
             return []
         changed = {name: value for name, value in values.items() if job.values[name] != value}
-        name = _job(job.values["idnumber"])
         plan.updated[job.id] = {**changed, "timemodified": now}
-        tells: list[str] = []
-        for what, value in changed.items():
-            called = found.names.get(what, {})
-            before, after = (called.get(each, each) for each in (job.values[what], value))
-            tells.append(
-                _("${job}, ${change}", job=name, change=told(what.removesuffix("_id"), before, after))
-            )
-        return tells
+        return told_changed(job.values, changed, found.names)
+
+
+def places_called(
+    session: Session, table: type[Position | Organisation], ids: Iterable[int]
+) -> dict[int, str]:
+    """What these positions or organisations are called."""
+    called: dict[int, str] = {}
+    for some in in_batches(ids):
+        rows = session.execute(select(table.id, table.fullname).where(among(table.id, some)))
+        called.update((id_, name) for id_, name in rows)
+    return called
+
+
+def told_added(job: Mapping[str, Any]) -> str:
+    """That an account gets a job, for a line of the run."""
+    return _("${job} added", job=_job(job["idnumber"]))
+
+
+def told_removed(job: Mapping[str, Any]) -> str:
+    """That an account loses a job, for a line of the run."""
+    return _("${job} removed", job=_job(job["idnumber"]))
+
+
+def told_changed(
+    job: Mapping[str, Any], changed: Mapping[str, Any], names: Mapping[str, Mapping[int, str]]
+) -> list[str]:
+    """Which values of a job become others, for a line of the run; `names` as in `Found`."""
+    tells: list[str] = []
+    for what, value in changed.items():
+        called = names.get(what, {})
+        before, after = (called.get(each, each) for each in (job[what], value))
+        change = told(what.removesuffix("_id"), before, after)
+        tells.append(_("${job}, ${change}", job=_job(job["idnumber"]), change=change))
+    return tells
 
 
 def _are_as_wanted(local: Sequence[LocalJob], wanted: Mapping[int, dict[str, Any]]) -> bool:

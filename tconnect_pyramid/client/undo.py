@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from tconnect_pyramid.client import accounts as rules
 from tconnect_pyramid.client.sync import history, lease
 from tconnect_pyramid.client.sync.former import LOCAL, open_kept
 from tconnect_pyramid.client.sync.pause import pause
-from tconnect_pyramid.client.sync.plan import USERS, Action, Change, Changes, Lines
+from tconnect_pyramid.client.sync.plan import USERS, Action, Change, Changes, Lines, told
+from tconnect_pyramid.client.sync.plan_extras import shortened
 from tconnect_pyramid.client.sync.report import COUNTED, RunReport
 from tconnect_pyramid.client.undo_rows import restore_rows
 from tconnect_pyramid.context import Context
@@ -148,8 +149,11 @@ class _Work:
         reason: str = "",
         values: Mapping[str, Any] | None = None,
         before: Mapping[str, Any] | None = None,
+        also: tuple[str, ...] = (),
     ) -> None:
-        self.told.append(Change(action, USERS, person, key, subject, values or {}, before or {}, reason))
+        self.told.append(
+            Change(action, USERS, person, key, subject, values or {}, before or {}, reason, also=also)
+        )
 
     def _is_protected(self, account: Mapping[str, Any]) -> bool:
         return bool(account["admin"]) or account["username"] in self.protected
@@ -217,10 +221,8 @@ class _Work:
             if "suspended" in values[key]:
                 flags[key] = bool(values[key]["suspended"])
         unlinked = [key for key in values if Action.LINKED in records[key]["actions"]]
-        changed, left = restore_rows(
-            session, self.run.server_id, {key: records[key]["rows"] for key in values}
-        )
-        for key, names in left.items():
+        restored = restore_rows(session, self.run.server_id, {key: records[key]["rows"] for key in values})
+        for key, names in restored.left.items():
             kept[key] += names
         # What they have got since goes too.
         accounts.mark_deleted(session, [key for key in values if Action.UNDELETED in records[key]["actions"]])
@@ -233,7 +235,12 @@ class _Work:
         self.notices += sessions.end_of_accounts(session, self.context, [*leaving, *unlinked], "sync")
         for key, each in values.items():
             self._tell_of(
-                records[key], current[key], each, kept[key], has_effect=bool(each) or key in changed
+                records[key],
+                current[key],
+                each,
+                kept[key],
+                restored.told.get(key, ()),
+                has_effect=bool(each) or key in restored.changed,
             )
 
     def _why_skipped(
@@ -277,16 +284,17 @@ class _Work:
         account: Mapping[str, Any],
         values: Mapping[str, Any],
         kept: list[str],
+        extras: Sequence[str],
         *,
         has_effect: bool,
     ) -> None:
-        told = []
+        reasons = []
         if Action.LINKED in record["actions"]:
-            told.append(_("is a local account again"))
+            reasons.append(_("is a local account again"))
         if kept:
-            told.append(_("changed since, and left: ${names}", names=", ".join(sorted(set(kept)))))
-        if not told and not has_effect:
-            told.append(AS_BEFORE)
+            reasons.append(_("changed since, and left: ${names}", names=", ".join(sorted(set(kept)))))
+        if not reasons and not has_effect:
+            reasons.append(AS_BEFORE)
         action = (
             Action.UNDELETED
             if Action.DELETED in record["actions"]
@@ -302,8 +310,22 @@ class _Work:
         )
         differing = {name: value for name, value in values.items() if account[name] != value}
         before = {name: account[name] for name in differing}
+        also: list[str] = []
+        if action in {Action.SUSPENDED, Action.UNSUSPENDED}:
+            # A line of these tells no values by itself: in a run of people they have one of their own.
+            also += (told(name, before[name], differing[name]) for name in differing if name != "suspended")
+        if action not in {Action.DELETED, Action.UNDELETED}:
+            # Else all they have goes or comes, which a run of people does not list either.
+            also += extras
         self._tell(
-            action, record["person"], record["key"], record["subject"], listed(told), differing, before
+            action,
+            record["person"],
+            record["key"],
+            record["subject"],
+            listed(reasons),
+            differing,
+            before,
+            shortened(also),
         )
 
     def _flag(self, flags: Mapping[int, bool]) -> None:

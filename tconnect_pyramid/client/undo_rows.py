@@ -3,38 +3,62 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, select
 from sqlalchemy.orm import Session
 
-from tconnect_pyramid.client.jobs import KIND
+from tconnect_pyramid.client.jobs import (
+    KIND,
+    OTHER_ORDER,
+    places_called,
+    told_added,
+    told_changed,
+    told_removed,
+)
+from tconnect_pyramid.client.profiles import Fields
 from tconnect_pyramid.client.sync.former import TABLES, read_rows
+from tconnect_pyramid.client.sync.plan import told
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.bulk import among, put
-from tconnect_pyramid.models import Counterpart, Job
+from tconnect_pyramid.models import Counterpart, Job, Organisation, Position, ProfileValue
 
 _KEYS = {
     name: itemgetter(*(table.columns.keys().index(column) for column in table.primary_key.columns.keys()))  # noqa: SIM118
     for name, table in TABLES.items()
 }
 """The primary key of a row, by table."""
-JOB, COUNTERPART = Job.__tablename__, Counterpart.__tablename__
+FIELD, JOB, COUNTERPART = (each.__tablename__ for each in (ProfileValue, Job, Counterpart))
+_PLACES: Mapping[str, type[Position | Organisation]] = {
+    "position_id": Position,
+    "organisation_id": Organisation,
+}
+_UNTOLD = frozenset({"id", "account_key", "sortorder", "timecreated", "timemodified"})
+"""What a line does not tell of a job that becomes another."""
 
 
-def restore_rows(
-    session: Session, server_id: int, changes: Mapping[int, Mapping[str, Any]]
-) -> tuple[set[int], dict[int, list[str]]]:
+@dataclass(slots=True)
+class Restored:
+    """What became of what accounts have besides: `changed` are those of which some came or went.
+
+    By account, `told` says which custom profile fields and jobs did, and `left` what was changed since, or cannot come back.
+    """
+
+    changed: set[int] = field(default_factory=set)
+    told: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    left: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def restore_rows(session: Session, server_id: int, changes: Mapping[int, Mapping[str, Any]]) -> Restored:
     """Put back rows that went, and remove those that came.
 
-    `changes` are, by account and table, the rows before and after the run. Gives the accounts of which some came or
-    went, and by account what was changed since, or cannot come back.
+    `changes` are, by account and table, the rows before and after the run.
     """
-    changed: set[int] = set()
-    left: dict[int, list[str]] = defaultdict(list)
+    restored = Restored()
     concerned = {name: [key for key, tables in changes.items() if name in tables] for name in TABLES}
     # All is read before anything is written: a job's counterpart is found by the job.
     current = {name: read_rows(session, keys, (name,))[name] for name, keys in concerned.items()}
@@ -50,10 +74,14 @@ def restore_rows(
         _remove(session, table, [each.now for each in done if each.now])
         columns = table.columns.keys()
         put(session, table, columns, ([each.old[column] for column in columns] for each in done if each.old))
-        changed.update(each.key for each in done)
         for each in swaps:
-            left[each.key] += [each.left] if each.left else each.without
-    return changed, left
+            restored.left[each.key] += [each.left] if each.left else each.without
+        restored.changed.update(each.key for each in done)
+        if name == FIELD:
+            _tell_fields(session, done, restored.told)
+        elif name == JOB:
+            _tell_jobs(session, done, restored.told)
+    return restored
 
 
 @dataclass(slots=True)
@@ -180,3 +208,41 @@ def _remove(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
     statement = delete(table).where(*(column == bindparam(column.key) for column in keys))
     for some in in_batches(rows):
         session.execute(statement, [{column.key: row[column.key] for column in keys} for row in some])
+
+
+def _tell_fields(session: Session, done: Iterable[_Swap], tells: Mapping[int, list[str]]) -> None:
+    """Say which values come, go or become others, as a run of people does."""
+    names = Fields(session).names
+    for each in done:
+        field_id = (each.old or each.now)["field_id"]
+        tells[each.key].append(told(names[field_id], each.now.get("data"), each.old.get("data")))
+
+
+def _tell_jobs(session: Session, done: Sequence[_Swap], tells: Mapping[int, list[str]]) -> None:
+    """Say which jobs come, go or become others, as a run of people does."""
+    names: dict[str, Mapping[int, str]] = {}
+    for column, table in _PLACES.items():
+        ids = {
+            row[column] for each in done for row in (each.old, each.now) if row and row[column] is not None
+        }
+        names[column] = places_called(session, table, ids)
+    for key, of_one in groupby(done, attrgetter("key")):
+        swaps = [*of_one]
+        said: list[str] = []
+        for each in swaps:
+            if not each.now:
+                said.append(told_added(each.old))
+            elif not each.old:
+                said.append(told_removed(each.now))
+            else:
+                changed = {
+                    name: value
+                    for name, value in each.old.items()
+                    if name not in _UNTOLD and value != each.now[name]
+                }
+                said += told_changed(each.now, changed, names)
+        staying = [each for each in swaps if each.old and each.now]
+        was = sorted(staying, key=lambda each: each.old["sortorder"])
+        if was != sorted(staying, key=lambda each: each.now["sortorder"]) or not said:
+            said.append(OTHER_ORDER)
+        tells[key] += said

@@ -22,6 +22,14 @@ MOST_TOLD = 20
 """How many changes of one person a line of the run tells."""
 
 
+def shortened(told: Sequence[str]) -> tuple[str, ...]:
+    """As many of one person's changes as a line of the run tells, and how many more there are."""
+    if len(told) <= MOST_TOLD:
+        return tuple(told)
+    more = plural("and ${number} more change", "and ${number} more changes", len(told) - MOST_TOLD)
+    return (*told[:MOST_TOLD], more)
+
+
 class Decided(NamedTuple):
     """What was decided about a person.
 
@@ -108,15 +116,11 @@ class Extras:
                 local = self._jobs_here.get(account.key, ())
                 jobs, changed = self._jobs.changes(local, sent, self._found, self._now)
                 told += changed
-        if len(told) > MOST_TOLD:
-            told[MOST_TOLD:] = [
-                plural("and ${number} more change", "and ${number} more changes", len(told) - MOST_TOLD)
-            ]
         is_whole = sent is None or len(sent) == len(record.jobs or ())
         objections = () if is_whole else self._objections(record)
         return Decided(
             PersonExtras(fields or None, jobs or None) if fields or jobs else None,
-            tuple(told),
+            shortened(told),
             objections,
             () if is_whole else self._told_of_spared(record),
             is_whole and not self._awaits_places(sent),

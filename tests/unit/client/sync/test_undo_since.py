@@ -78,7 +78,10 @@ def test_a_job_that_somebody_changed_since_stays(site):
     with site.context.unit() as session:
         session.execute(update(Job).where(Job.idnumber == "J7").values(fullname="By hand"))
 
-    assert only_line(undo(site, run)) == ("updated", "changed since, and left: job")
+    assert only_line(undo(site, run)) == (
+        "updated",
+        "changed since, and left: job; job J8, fullname: 'Y' → 'Job 8'",
+    )
     assert jobs_of(site) == {"J7": "By hand", "J8": "Job 8"}
 
 
@@ -132,7 +135,7 @@ def test_a_job_comes_back_without_a_position_that_is_gone(site):
     with site.context.unit() as session:
         session.execute(delete(Position))
 
-    assert only_line(undo(site, run)) == ("updated", "changed since, and left: position")
+    assert only_line(undo(site, run)) == ("updated", "changed since, and left: position; job J7 added")
     with site.context.reading() as session:
         assert session.execute(select(Job.idnumber, Job.position_id)).all() == [("J7", None)]
 
@@ -164,7 +167,10 @@ def test_custom_fields_come_back_but_for_those_changed_since_or_gone(site):
         session.execute(update(ProfileValue).where(ProfileValue.field_id == ids["two"]).values(data="hand"))
         session.execute(delete(ProfileField).where(ProfileField.id == ids["three"]))
 
-    assert only_line(undo(site, run)) == ("updated", "changed since, and left: profile_value")
+    assert only_line(undo(site, run)) == (
+        "updated",
+        "changed since, and left: profile_value; one: 'new' → 'old'",
+    )
     assert site.person(3)["fields"] == {"one": "old", "two": "hand"}
 
 
@@ -271,7 +277,7 @@ def test_what_somebody_has_put_back_already_is_told_as_that(site):
     site.sync()
     give_job(site, "J8")
     undone = undo(site, run)
-    assert only_line(undone) == ("updated", "")
+    assert only_line(undone) == ("updated", "job J7 added")
     assert jobs_of(site) == {"J7": "Job 7", "J8": "By hand"}
 
     resume(site)
