@@ -184,8 +184,8 @@ def ask_server(
     return call_for_data(context.transport, paths.join(peer.url, paths.SERVER_SEP), form, timeout=timeout)
 
 
-def receive_list(context: Context, peer: ServerPeer, service: str) -> BinaryIO:
-    """Fetch a whole list into a spool file before anything of it is believed. Raises PeerError."""
+def receive_list(context: Context, peer: ServerPeer, service: str, limit: int = LIST_LIMIT) -> BinaryIO:
+    """Fetch a whole list of at most `limit` bytes into a spool file before anything of it is believed. Raises PeerError."""
     form = services.call_server(peer.idnumber, peer.credentials.secret, service)
     url = paths.join(peer.url, paths.SERVER_SEP)
-    return context.transport.post(url, form, timeout=CALL_TIMEOUT, limit=LIST_LIMIT)
+    return context.transport.post(url, form, timeout=CALL_TIMEOUT, limit=limit)

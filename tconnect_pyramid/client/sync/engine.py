@@ -32,7 +32,7 @@ from tconnect_pyramid.client.sync.plan_collections import plan_collections
 from tconnect_pyramid.client.sync.plan_hierarchy import plan_hierarchy
 from tconnect_pyramid.client.sync.plan_users import plan_users
 from tconnect_pyramid.client.sync.read import read_trees
-from tconnect_pyramid.client.sync.receive import Reply, receive
+from tconnect_pyramid.client.sync.receive import LARGEST_WHOLE, Reply, receive
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.sync.single import OnePerson
 from tconnect_pyramid.context import Context
@@ -73,13 +73,13 @@ class _Steps:
 
 _STEPS = {
     POSITIONS: _Steps(
-        partial(receive, service=services.GET_POSITIONS),
+        partial(receive, service=services.GET_POSITIONS, limit=LARGEST_WHOLE),
         partial(read_trees, POSITIONS),
         partial(plan_hierarchy, kind=POSITIONS),
         apply_hierarchy,
     ),
     ORGANISATIONS: _Steps(
-        partial(receive, service=services.GET_ORGANISATIONS),
+        partial(receive, service=services.GET_ORGANISATIONS, limit=LARGEST_WHOLE),
         partial(read_trees, ORGANISATIONS),
         partial(plan_hierarchy, kind=ORGANISATIONS),
         apply_hierarchy,

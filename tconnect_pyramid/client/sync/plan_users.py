@@ -38,7 +38,7 @@ from tconnect_pyramid.client.sync.plan import (
     visible,
 )
 from tconnect_pyramid.client.sync.plan_extras import Extras
-from tconnect_pyramid.client.sync.read import TWICE, is_guest, person_called, read_people
+from tconnect_pyramid.client.sync.read import TWICE, is_guest, person_called, read_people, refuse_too_many
 from tconnect_pyramid.client.sync.receive import People
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
@@ -93,7 +93,8 @@ def plan_users(
 
     Who is as they were when their account was last put in order costs a digest and a look-up, and is taken to
     be in order; with `reconcile` every account is compared itself. `only`: the person whom all is about, so that nobody
-    else is missing; `chosen`: whom an administrator gives an account here, and which. Raises as `Reply.users` does.
+    else is missing; `chosen`: whom an administrator gives an account here, and which. Raises as `Reply.users` does, and
+    BadReply where too many records cannot be used.
     """
     planner = _Planner(session, context, peer, reply, reconcile=reconcile, only=only, chosen=chosen)
     planner.decide_listed()
@@ -139,6 +140,7 @@ class _Planner:
         self.others = Numbers()
         self.lists_anybody = False
         self.has_nameless = False
+        self.unusable = 0
         self.waiting: dict[int, bytes] = {}
         self.claims: dict[int, tuple[Claim, str, LinkState]] = {}
         self.leaving: set[int] = set()
@@ -179,7 +181,7 @@ class _Planner:
             else:
                 is_first = index.mark_at(place)
             if not is_first:
-                self._add_skip(person, None, person_called(raw), TWICE, is_fault=True)
+                self._set_aside(person, raw, TWICE)
                 continue
             digest = digest_of(raw)
             if (
@@ -207,8 +209,13 @@ class _Planner:
             self.lists_anybody = True
             if error.remote_id is None:
                 self.has_nameless = True
-            self._add_skip(error.remote_id, None, person_called(raw), error.reason, is_fault=True)
+            self._set_aside(error.remote_id, raw, error.reason)
             return None
+
+    def _set_aside(self, person: int | None, raw: object, reason: str) -> None:
+        self.unusable += 1
+        refuse_too_many(0, self.unusable)
+        self._add_skip(person, None, person_called(raw), reason, is_fault=True)
 
     def _decide(self, listed: Sequence[Listed]) -> None:
         """Decide about people; who has no account here takes over a local one or gets a new one, maybe later."""

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from tconnect_pyramid.client.accounts import GUEST
 from tconnect_pyramid.client.sync.plan import FRAMEWORK_KINDS, ITEM_KINDS, POSITIONS, visible
 from tconnect_pyramid.client.sync.receive import People, Reply
-from tconnect_pyramid.errors import BadRecord
+from tconnect_pyramid.errors import BadRecord, BadReply
 from tconnect_pyramid.protocol.collections import CollectionRecord, read_collection
 from tconnect_pyramid.protocol.hierarchies import (
     FRAMEWORKS,
@@ -29,6 +29,10 @@ R = TypeVar("R", FrameworkRecord, ItemRecord)
 
 _NAMES = ("name", "fullname")
 TWICE = _("is listed more than once; only the first record was used")
+MOST_UNUSABLE = 100_000
+"""Records of one reply that are set aside: a few bytes of each make a line of the run, a hundred times as long."""
+MOST_LISTED = 500_000
+"""Frameworks and items, or collections, of one reply: all of them are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,10 @@ class Sets:
         self.faults: list[Fault] = []
 
     def __iter__(self) -> Iterator[CollectionRecord]:
-        """The usable records, the first one of each collection; raises as `Reply.collections`."""
+        """The usable records, the first one of each collection; raises as `Reply.collections`, and BadReply for too many."""
         used: set[tuple[str, int]] = set()
-        for kind, raw in self._reply.collections():
+        for number, (kind, raw) in enumerate(self._reply.collections(), start=1):
+            refuse_too_many(number, len(self.faults))
             try:
                 record = read_collection(kind, raw)
             except BadRecord as error:
@@ -100,6 +105,14 @@ class Trees:
         return (frameworks and no_frameworks) or (items and no_items)
 
 
+def refuse_too_many(listed: int, unusable: int) -> None:
+    """Raise BadReply where a reply has more records, or more of them that cannot be used, than this site takes."""
+    if listed > MOST_LISTED:
+        raise BadReply(_("the reply lists more than ${number}", number=MOST_LISTED))
+    if unusable > MOST_UNUSABLE:
+        raise BadReply(_("more than ${number} records of the reply cannot be used", number=MOST_UNUSABLE))
+
+
 def called(raw: object, columns: Iterable[str]) -> str:
     """What a bad record is called by these columns, as far as they are texts; its id where none of them is; else nothing."""
     if not isinstance(raw, dict):
@@ -141,7 +154,7 @@ def read_people(reply: People) -> Iterator[list[UserRecord]]:
 def read_trees(kind: str, reply: Reply) -> Trees:
     """The reply of `get_positions` or `get_organisations`; nulls mean that there is nothing to do.
 
-    Raises as `Reply.hierarchy`.
+    Raises as `Reply.hierarchy`, and BadReply for too many.
     """
     word: Kind = "position" if kind == POSITIONS else "organisation"
     trees = Trees()
@@ -151,6 +164,8 @@ def read_trees(kind: str, reply: Reply) -> Trees:
     for name, raws in reply.hierarchy(word):
         trees.absent = False
         (frameworks if name == FRAMEWORKS else items).add(raws)
+        unusable = len(trees.framework_faults) + len(trees.item_faults)
+        refuse_too_many(len(trees.frameworks) + len(trees.items) + unusable, unusable)
     return trees
 
 

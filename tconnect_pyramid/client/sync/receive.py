@@ -19,9 +19,10 @@ from tconnect_pyramid.protocol.plain_users import parse_users
 from tconnect_pyramid.protocol.stream import NotCut, cut_list, cut_lists
 from tconnect_pyramid.protocol.users import USERS, read_users
 from tconnect_pyramid.texts import text as _
+from tconnect_pyramid.transport import LIST_LIMIT
 
 LARGEST_WHOLE = 2**28
-"""Bytes of the largest reply that is read as a whole, which takes some times as much memory."""
+"""Bytes of the largest reply that is read, or kept, as a whole, which takes some times as much memory."""
 
 
 class People(Protocol):
@@ -110,7 +111,10 @@ class Reply:
 
 
 @contextmanager
-def receive(context: Context, peer: ServerPeer, service: str) -> Iterator[Reply]:
-    """What a server answers; the file is gone afterwards. Raises PeerError when nothing usable arrives."""
-    with receive_list(context, peer, service) as file:
+def receive(context: Context, peer: ServerPeer, service: str, limit: int = LIST_LIMIT) -> Iterator[Reply]:
+    """What a server answers, in at most `limit` bytes; the file is gone afterwards.
+
+    Raises PeerError when nothing usable arrives.
+    """
+    with receive_list(context, peer, service, limit) as file:
         yield Reply(file, paths.join(peer.url, paths.SERVER_SEP), service)

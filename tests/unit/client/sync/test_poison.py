@@ -11,7 +11,9 @@ from support.client_site import DATABASES, fresh
 from support.lists import cohort, course, field, job, person
 
 from tconnect_pyramid.client.runs import show_run
+from tconnect_pyramid.client.sync import read
 from tconnect_pyramid.directory import hierarchies
+from tconnect_pyramid.errors import PeerError
 
 HUGE = 10**30
 """A number of more than 64 bits."""
@@ -333,3 +335,79 @@ def test_what_no_digest_can_hold_is_looked_at_by_every_run(shared):
         site.server.people = [person(3, city=city, profile_fields=[{**field("nobodys", "x"), "more": HUGE}])]
         assert site.sync().state == "done"
         assert site.person(3)["city"] == city
+
+
+def listing(site, kind, records):
+    """Let the server list these and nothing else of a kind."""
+    server = site.server
+    server.people = server.cohorts = server.courses = []
+    server.frameworks["positions"], server.items["positions"] = [lists.framework(1)], []
+    match kind:
+        case "users":
+            server.people = records
+        case "cohorts":
+            server.cohorts = records
+        case "courses":
+            server.courses = records
+        case "frameworks":
+            server.frameworks["positions"], server.items["positions"] = records, [lists.item(3, 3)]
+        case "items":
+            server.items["positions"] = records
+    return {"users": "users", "cohorts": "collections", "courses": "collections"}.get(kind, "positions")
+
+
+GOOD = {
+    "users": person,
+    "cohorts": cohort,
+    "courses": course,
+    "frameworks": lists.framework,
+    "items": lambda id_: lists.item(id_, 1),
+}
+
+
+@pytest.mark.parametrize("bad", [lambda good: {}, copy.deepcopy], ids=["no id", "listed twice"])
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_reply_with_very_many_bad_records_is_none(shared, kind, bad, monkeypatch):
+    """Two megabytes of empty records made half a million lines, each time: three hundred megabytes of the database."""
+    monkeypatch.setattr(read, "MOST_UNUSABLE", 2)
+    good = GOOD[kind](3)
+    run = listing(shared, kind, [good, bad(good), bad(good)])
+    assert shared.sync(run).state == "partial"
+    before = lists.dump(shared.context)
+
+    listing(shared, kind, [good, *(bad(good) for _ in range(3)), GOOD[kind](4)])
+    report = shared.sync(run)
+
+    assert (report.state, report.message) == ("failed", "more than 2 records of the reply cannot be used")
+    assert list(report.lines) == []
+    assert lists.dump(shared.context) == before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GOOD if kind != "users"])
+def test_what_stays_in_memory_is_not_taken_without_end(shared, kind, monkeypatch):
+    monkeypatch.setattr(read, "MOST_LISTED", 4)
+    run = listing(shared, kind, [GOOD[kind](id_) for id_ in (3, 4, 5)])
+    assert shared.sync(run).state == "done"
+    before = lists.dump(shared.context)
+
+    listing(shared, kind, [GOOD[kind](id_) for id_ in (3, 4, 5, 6, 7)])
+    report = shared.sync(run)
+
+    assert (report.state, report.message) == ("failed", "the reply lists more than 4")
+    assert lists.dump(shared.context) == before
+
+
+def test_a_long_list_of_people_is_taken_and_one_of_positions_is_not(shared, monkeypatch):
+    """People are read in flat memory; of positions all stays there."""
+    post, size = shared.server.post, 2**28 + 1
+
+    def long(url, form, *, timeout, limit):
+        if size > limit:
+            raise PeerError("POST", url, "size", f"the reply is larger than {limit} bytes")
+        return post(url, form, timeout=timeout, limit=limit)
+
+    monkeypatch.setattr(shared.server, "post", long)
+    listing(shared, "users", [person(3)])
+    assert shared.sync("users").state == "done"
+    for run in ("positions", "organisations"):
+        assert "larger than 268435456 bytes" in shared.sync(run).message
