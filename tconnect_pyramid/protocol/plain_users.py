@@ -24,7 +24,7 @@ from tconnect_pyramid.protocol.users import (
     each_once,
     read_user,
 )
-from tconnect_pyramid.protocol.values import canonical_int, canonical_time
+from tconnect_pyramid.protocol.values import as_flag, canonical_int, canonical_time
 
 _NOTHING = Annotated[str, Meta(pattern="(?!)")] | UnsetType
 """The type of what is not in the hourly list: nothing fits, so that a record which has it is not plain."""
@@ -138,9 +138,14 @@ def relevant(raw: PlainUser | Mapping[str, object]) -> tuple[object, ...]:
 
 
 def job_ids(raw: PlainUser | Mapping[str, object]) -> list[int]:
-    """The ids of the jobs of a record that was read before, and was in order."""
+    """The ids of the jobs of a record that was read before, and was in order.
+
+    Those of somebody who is deleted are never looked at, so that they may be anything.
+    """
     if type(raw) is PlainUser:
-        return [int(job.id) for job in raw.jobs or ()]
+        return [] if raw.deleted == "1" else [int(job.id) for job in raw.jobs or ()]
+    if as_flag(raw.get("deleted")):  # type: ignore[union-attr]
+        return []
     return [int(job["id"]) for job in raw.get("jobs") or ()]  # type: ignore[union-attr]
 
 

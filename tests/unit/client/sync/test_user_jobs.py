@@ -390,3 +390,44 @@ def test_an_order_that_somebody_disturbed_is_set_right(client, server, server_id
     (line,) = sync(client, server_id, reconcile=True).lines
 
     assert (shown(client, 3), line.detail) == ("A B", "jobs in another order")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        [job(1, "J", id="x")],
+        [job(1, "J"), job(1, "J")],
+        [job(1, "J", fullname=[])],
+        "none",
+        7,
+        {"id": "1"},
+        ["1"],
+        [{}],
+    ],
+    ids=lambda it: str(it)[:20],
+)
+def test_what_the_record_of_somebody_deleted_says_of_jobs_ends_no_run(client, server, server_id, odd):
+    """It is not read, and neither is it by the next run, which looks at nothing but the ids."""
+    server.people = [person(3), person(4)]
+    run_sync(client, "users", server_id)
+    server.people = [{**tombstone(3), "jobs": odd}, person(4)]
+
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"deleted": 1, "unchanged": 1}
+
+    server.people[1] = person(4, city="Elsewhere")
+    assert lists.nonzero(run_sync(client, "users", server_id).counts) == {"updated": 1, "unchanged": 1}
+
+
+@pytest.mark.parametrize("deleted", ["1", 1, True])
+def test_somebody_deleted_has_no_job_that_is_listed_for_another(client, server, server_id, deleted):
+    """Neither in the first run nor in one that finds them as they were."""
+    gone = {**tombstone(3), "deleted": deleted, "jobs": [job(1, "J")]}
+    for people_listed in (
+        [person(3), person(4)],
+        *[[gone, person(4, city=c, jobs=[job(1, "J")])] for c in "ABC"],
+    ):
+        server.people = people_listed
+        assert run_sync(client, "users", server_id).state == "done"
+
+    with client.reading() as session:
+        assert session.scalars(select(Job.idnumber)).all() == ["J"]
