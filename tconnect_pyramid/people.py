@@ -270,9 +270,9 @@ def suspend(session: Session, context: Context, key: int, *, actor: str = "comma
     Raises NotFound and Conflict.
     """
     person = _usable(session, context, key)
+    # The account first, its link and its sign-ins after it: so does everybody, and nobody waits for one who waits for them.
+    context.accounts.update(session, {key: {"suspended": 1, "timemodified": context.clock()}})
     session.execute(update(Link).where(Link.account_key == key).values(suspended_by_sync=False))
-    if not person.suspended:
-        context.accounts.update(session, {key: {"suspended": 1, "timemodified": context.clock()}})
     context.audit(session, actor, "account.suspended", person.username, id=key)
     return sessions.end_of_accounts(session, context, [key], "suspended")
 
@@ -281,8 +281,8 @@ def unsuspend(session: Session, context: Context, key: int, *, actor: str = "com
     """Let a suspended person in again. Raises NotFound and Conflict."""
     person = _usable(session, context, key)
     if person.suspended:
-        session.execute(update(Link).where(Link.account_key == key).values(suspended_by_sync=False))
         context.accounts.update(session, {key: {"suspended": 0, "timemodified": context.clock()}})
+        session.execute(update(Link).where(Link.account_key == key).values(suspended_by_sync=False))
         context.audit(session, actor, "account.unsuspended", person.username, id=key)
 
 
@@ -292,8 +292,8 @@ def delete_person(session: Session, context: Context, key: int, *, actor: str = 
     Raises NotFound and Conflict.
     """
     person = _usable(session, context, key)
-    notices = sessions.end_of_accounts(session, context, [key], "deleted")
     context.accounts.update(session, {key: {"timemodified": context.clock()}})
+    notices = sessions.end_of_accounts(session, context, [key], "deleted")
     context.accounts.mark_deleted(session, [key])
     context.audit(session, actor, "account.deleted", person.username, id=key)
     return notices

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from support import peers, sites
+from support.webapp import add_person
 
+from tconnect_pyramid import people, sessions
 from tconnect_pyramid.client import signin
-from tconnect_pyramid.models import SignInRequest
+from tconnect_pyramid.models import Link, SignInRequest
 
 
 @pytest.fixture
@@ -59,3 +61,41 @@ def test_a_tab_that_sets_out_while_another_comes_back_gets_an_address(context):
         ]
         outcomes = at_once(2, lambda acts=acts: acts.pop()())
         assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+
+
+@pytest.mark.parametrize("act", [people.suspend, people.unsuspend, people.delete_person])
+def test_who_suspends_or_deletes_somebody_and_a_sync_do_not_wait_for_each_other(context, act):
+    """The sync has the account, then its link and its sign-ins; whoever had one of these first made it fail."""
+    server_id = peers.add_server(context)
+    key = add_person(context)
+    with context.unit() as session:
+        session.add(Link(person_id=3, server_id=server_id, account_key=key, timecreated=1))
+        sessions.start(session, "browser", key, context.clock())
+        if act is people.unsuspend:
+            context.accounts.update(session, {key: {"suspended": 1}})
+    has_account = threading.Event()
+    outcomes = []
+
+    def by_hand():
+        has_account.wait()
+        try:
+            with context.unit() as session:
+                act(session, context, key)
+        except Exception as error:  # noqa: BLE001 - it is what the test is about
+            outcomes.append(error)
+
+    thread = threading.Thread(target=by_hand)
+    thread.start()
+    with context.unit() as session:
+        context.accounts.update(session, {key: {"city": "Riga"}})
+        has_account.set()
+        # Time to get at least as far as the account.
+        thread.join(0.5)
+        session.execute(update(Link).where(Link.account_key == key).values(suspended_by_sync=True))
+        sessions.end_of_accounts(session, context, [key], "sync")
+    thread.join()
+
+    assert outcomes == []
+    with context.reading() as session:
+        view = context.accounts.view(session, key)
+    assert (view.suspended, view.deleted) == (act is people.suspend, act is people.delete_person)
