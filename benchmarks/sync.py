@@ -81,8 +81,25 @@ STEPS = (
 """`digest` reads the file and does nothing else; `bare` writes the same rows into the same tables, by no rule.
 `changed` is a hundredth of the people who have moved, `moved` are all others. `joined` brings an audience to which
 everybody belongs, and `members` brings it once more. `produce` is the other side: the server's reply for so many people;
-`copied` is what PostgreSQL alone takes to make JSON of the account table. `undo` takes back what `moved` did, and
+`copied` is what PostgreSQL alone takes to make JSON of the same rows. `undo` takes back what `moved` did, and
 `undo_first` what `first` did."""
+PEOPLE_AS_JSON = """
+    SELECT row_to_json(person) FROM (
+        SELECT account.*, fields.sent AS profile_fields, jobs.sent AS jobs
+        FROM tconnect_account account
+        LEFT JOIN (
+            SELECT account_key, json_agg(
+                json_build_object('shortname', field.shortname, 'datatype', field.datatype, 'data', value.data)
+            ) AS sent
+            FROM tconnect_profile_value value
+            JOIN tconnect_profile_field field ON field.id = value.field_id
+            GROUP BY account_key
+        ) fields ON fields.account_key = account.id
+        LEFT JOIN (
+            SELECT account_key, json_agg(job) AS sent FROM tconnect_job job GROUP BY account_key
+        ) jobs ON jobs.account_key = account.id
+        ORDER BY account.id
+    ) person"""
 MEMBERS_A_SECOND = 200_000
 LIMITS = {
     # The steps of a gate, its greatest ratio.
@@ -308,10 +325,10 @@ def fill(engine: Engine, answer: Path, people: int) -> None:
 
 
 def copy_as_json(engine: Engine) -> int:
-    """Let the database make JSON of its accounts; gives how much. Nothing where it is none that does so by itself."""
+    """Let the database make JSON of what a reply holds; gives how much. Nothing where it is none that does so by itself."""
     if engine.dialect.name != "postgresql":
         return 0
-    statement = "COPY (SELECT row_to_json(a) FROM tconnect_account a ORDER BY id) TO STDOUT"
+    statement = f"COPY ({PEOPLE_AS_JSON}) TO STDOUT"
     with engine.connect() as connection:
         driver: Any = connection.connection
         with driver.cursor() as cursor, cursor.copy(statement) as copy:

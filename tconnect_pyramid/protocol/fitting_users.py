@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tconnect_pyramid.protocol.columns import Field, Warn
+from tconnect_pyramid.protocol.columns import SMALL, Field, Warn
 from tconnect_pyramid.protocol.users import JOB_FIELDS, USER_FIELDS, usable_jobs, write_job, write_user
 from tconnect_pyramid.protocol.values import MAX_INT
 from tconnect_pyramid.protocol.versions import FIRST_VERSION_WITH_JOBS
@@ -39,6 +39,8 @@ def _columns(fields: Iterable[Field], *absent: str) -> list[tuple[str, Any, Any]
 _User = msgspec.defstruct("_User", _columns(USER_FIELDS, "picture"), gc=False, kw_only=True)
 _Job = msgspec.defstruct("_Job", _columns(JOB_FIELDS), gc=False, kw_only=True)
 _USER_NUMBERS = tuple(field.name for field in USER_FIELDS if field.kind != "text" and field.name != "picture")
+_DIGITS: dict[int | None, str | None] = {None: None, **{number: digits for digits, number in SMALL.items()}}
+"""Most numbers of a record as they are sent."""
 _JOB_NUMBERS = tuple(field.name for field in JOB_FIELDS if field.kind != "text")
 
 
@@ -75,9 +77,8 @@ def _fitting(
         return None
     for name in numbers:
         number = record[name]
-        if number is not None:
-            record[name] = str(number)
-    return record if _is_clean("".join([text for text in record.values() if text is not None])) else None
+        record[name] = _DIGITS[number] if number in _DIGITS else str(number)
+    return record if _is_clean("".join(filter(None, record.values()))) else None
 
 
 def _is_clean(text: str) -> bool:
