@@ -32,7 +32,8 @@ LINE_COLUMNS = (
     ("Detail", "detail"),
 )
 NO_LINES = "It is about nobody and nothing."
-CSV_COLUMNS = ("kind", "server", *(key for _, key in LINE_COLUMNS))
+LINE_KEYS = (*(key for _, key in LINE_COLUMNS), "collection")
+CSV_COLUMNS = ("kind", "server", *LINE_KEYS)
 STATUS = {"failed": FAILED, "partial": FAILED, "held": HELD}
 """The exit status of a run by its state; the others are done."""
 
@@ -154,7 +155,7 @@ def lines_of(report: RunReport) -> Iterator[dict[str, object]]:
 
 
 def _line(line: LineView) -> dict[str, object]:
-    return {key: getattr(line, key) for _, key in LINE_COLUMNS}
+    return {key: getattr(line, key) for key in LINE_KEYS}
 
 
 def _counted(report: RunReport) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.accounts import link_username
@@ -252,7 +252,12 @@ class _Facts:
         rows = self.session.execute(
             select(Run.id, Run.started, Run.state, RunLine.action, RunLine.detail)
             .join(RunLine, RunLine.run_id == Run.id)
-            .where(RunLine.remote_id == person, Run.server_id == self.server.id, Run.kind == USERS)
+            .where(
+                RunLine.remote_id == person,
+                Run.server_id == self.server.id,
+                # The id of a line of another kind is a person's where it is about a membership.
+                or_(Run.kind == USERS, RunLine.collection != ""),
+            )
             .order_by(RunLine.id.desc())
             .limit(NEWEST)
         )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.client.sync import approvals
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.history import FAILED, HELD, REJECTED
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS, Action, members_removed
+from tconnect_pyramid.client.sync.plan import REMOVALS, Action
 from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.client.undo import find_undoable, why_not_undone
 from tconnect_pyramid.context import Context
@@ -32,7 +32,6 @@ class Removals:
     """What a held run would take away: how many of each action, and the first that it names."""
 
     counts: dict[str, int]
-    members: int
     named: Sequence[str]
 
 
@@ -66,18 +65,12 @@ def page_of_lines(session: Session, run_id: int, asked: Asked) -> tuple[RunRepor
 
 def removals_of(session: Session, run_id: int, *, limit: int = 10) -> Removals:
     """What is decided about when a run is held. Raises NotFound, and Conflict when it is not held."""
-    run = _held(session, run_id)
-    here = RunLine.run_id == run_id
-    removing = RunLine.action.in_(sorted(REMOVALS))
-    counts = session.execute(
-        select(RunLine.action, func.count()).where(here, removing).group_by(RunLine.action)
-    )
-    named = session.scalars(select(RunLine.subject).where(here, removing).order_by(RunLine.id).limit(limit))
-    members = 0
-    if run.kind == COLLECTIONS:
-        details = session.scalars(select(RunLine.detail).where(here, RunLine.action == Action.UPDATED))
-        members = sum(members_removed(read(detail)) for detail in details)
-    return Removals({action: number for action, number in counts}, members, list(named))  # noqa: C416 - no pairs to mypy
+    _held(session, run_id)
+    removing = RunLine.run_id == run_id, RunLine.action.in_(sorted(REMOVALS))
+    counts = session.execute(select(RunLine.action, func.count()).where(*removing).group_by(RunLine.action))
+    first = session.scalars(select(RunLine).where(*removing).order_by(RunLine.id).limit(limit))
+    named = [f"{line.subject} ({read(line.detail)})" if line.collection else line.subject for line in first]
+    return Removals({action: number for action, number in counts}, named)  # noqa: C416 - no pairs to mypy
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +181,7 @@ def _held(session: Session, run_id: int) -> Run:
 
 
 def _line(row: RunLine) -> LineView:
-    return LineView(row.action, row.remote_id, row.account_key, row.subject, read(row.detail))
+    return LineView(row.action, row.remote_id, row.account_key, row.subject, read(row.detail), row.collection)
 
 
 def _report(row: Run, lines: Iterable[LineView] = ()) -> RunReport:

@@ -50,6 +50,8 @@ class RunLine(Base):
     account_key: Mapped[int | None] = mapped_column(AccountKey)
     subject: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[str] = mapped_column(Text, default="")
+    # Of a membership: of which collection, by kind and id at the server, as `cohort 17`.
+    collection: Mapped[str] = mapped_column(String(40), default="")
 
     __table_args__ = (Index("ix_tconnect_run_line_remote_id", "remote_id"),)
 
@@ -85,6 +87,8 @@ class Approval(Base):
     remote_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(String(20), primary_key=True)
     action: Mapped[str] = mapped_column(String(20), primary_key=True)
+    # Of a membership, as in the run's line; else empty.
+    collection: Mapped[str] = mapped_column(String(40), primary_key=True, default="")
     server_id: Mapped[int] = mapped_column(
         ForeignKey("tconnect_server.id", ondelete="CASCADE"), primary_key=True, index=True
     )

@@ -290,8 +290,11 @@ def test_a_held_run_of_members_is_shown_and_approving_lets_exactly_those_go(site
     assert "3 of 7 members that came from the server would be removed here" in shown
     assert "Audience 1" in shown
     assert "Course 1" not in shown
+    assert "members removed First3 Last3 cohort Audience 1" in shown
     page = site.page(f"{RUNS}/{held}/approve")
     assert "It would end 3 memberships." in text(page)
+    names = ", ".join(f"First{id_} Last{id_} (cohort Audience 1)" for id_ in (3, 4, 5))
+    assert f"These are: {names}" in text(page)
     assert "It would delete" not in text(page)
     assert "It would suspend" not in text(page)
     assert members(site) == {"Audience 1": 5, "Course 1": 2}
@@ -309,6 +312,22 @@ def test_an_audience_that_lost_more_members_meanwhile_keeps_all_of_them(site, se
     server.cohorts = [cohort(1, 1)]
 
     assert "Held, waits for a decision" in notice(decide(site, held, "approve").follow())
+    assert members(site) == {"Audience 1": 5, "Course 1": 2}
+
+
+def test_as_many_others_as_were_approved_keep_their_memberships(site, server):
+    server.cohorts = [cohort(1, 1, 2)]
+    held = sync(site, "collections").run
+    server.cohorts = [cohort(1, 4, 5)]
+
+    page = decide(site, held, "approve").follow()
+
+    assert "Held, waits for a decision" in notice(page)
+    assert [point.get_text() for point in page.html.select(".notice + ul li")] == [
+        f"First{id_} Last{id_}: approved to leave cohort Audience 1, and not wanted any more: "
+        "the server lists them again"
+        for id_ in (4, 5)
+    ]
     assert members(site) == {"Audience 1": 5, "Course 1": 2}
 
 

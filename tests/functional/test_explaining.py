@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.client_site import HASH
-from support.lists import person, tombstone
+from support.lists import cohort, person, tombstone
 from support.served import served_client
 
 HARM = "\x1b[2J\x1b]0;x\x07\r\u202e[bold red]x[/]\n=1+1"
@@ -38,6 +38,25 @@ def test_it_says_in_sentences_and_in_json_what_is_known_of_somebody(client):
     ]
     assert HASH not in text + str(document)
     assert len(client.json("client", "run", "list")) == 1
+
+
+def test_it_says_which_audiences_somebody_came_to_and_left(client):
+    client.server.people = [person(3), person(4)]
+    client("client", "sync", "users")
+    # An audience with the id of a person is not the person.
+    client.server.cohorts = [cohort(3, 3, 4), cohort(4, 4)]
+    client("client", "sync", "collections")
+    client.server.cohorts = [cohort(3, 4), cohort(4, 4)]
+    client("client", "sync", "collections")
+
+    (document,) = client.json("client", "explain", "person:3")
+
+    assert [(line["action"], line["detail"]) for line in document["runs"]] == [
+        ("removed", "cohort Audience 3"),
+        ("added", "cohort Audience 3"),
+        ("created", ""),
+    ]
+    assert any(sentence.endswith("(done): removed: cohort Audience 3") for sentence in document["sentences"])
 
 
 def test_it_says_of_somebody_who_is_not_here_why_that_may_be(client):

@@ -9,7 +9,7 @@ from alembic import command
 from sqlalchemy import create_engine, inspect, select, text
 
 from tconnect_pyramid import schema, sqlite
-from tconnect_pyramid.models import VERSION_TABLE, Base, Client, SignIn, include_name
+from tconnect_pyramid.models import VERSION_TABLE, Approval, Base, Client, SignIn, include_name
 
 FIRST = "0001"
 # A row in each table from which others hang, with those: they would be lost if a table were made anew.
@@ -109,6 +109,32 @@ def test_what_is_new_about_an_old_row_is_what_it_was_without_it(old):
         ).one()
         assert tuple(wishes) == (True, True, False)
         assert connection.scalar(select(SignIn.acted_by)) is None
+
+
+def test_what_was_approved_stays_approved_but_for_numbers_of_members(old):
+    with old.begin() as connection:
+        command.upgrade(schema.alembic_config(connection), "0009")
+        connection.execute(
+            text(
+                "INSERT INTO tconnect_approval (remote_id, kind, action, server_id, expires) "
+                "VALUES (70, 'users', 'deleted', 9, 5), (1, 'cohort', 'loses 4', 9, 5)"
+            )
+        )
+        schema.upgrade(connection)
+
+    with old.connect() as connection:
+        kept = connection.execute(select(Approval.__table__)).mappings().all()
+    assert [dict(row) for row in kept] == [
+        {
+            "remote_id": 70,
+            "kind": "users",
+            "action": "deleted",
+            "collection": "",
+            "server_id": 9,
+            "expires": 5,
+        }
+    ]
+    assert schema.differences(old) == []
 
 
 def test_all_tables_carry_our_prefix_and_leave_a_hosts_tables_alone(engine):

@@ -19,7 +19,7 @@ from support.served import served_client
 from tconnect_pyramid.cli.output import Answer, Csv, Rows, show
 from tconnect_pyramid.models import AuditEntry, Lease, Notice, Run, RunLine
 
-HEADER = ["kind", "server", "action", "remote_id", "account", "subject", "detail"]
+HEADER = ["kind", "server", "action", "remote_id", "account", "subject", "detail", "collection"]
 EVERYTHING = (*lists.TABLES, Run, RunLine, Lease, AuditEntry, Notice)
 
 
@@ -76,7 +76,10 @@ def test_the_plan_of_a_first_sync_says_what_becomes_of_local_accounts_and_change
         assert names in by_person[str(id_)][4]
     assert f"tim (id {twins[0]}), tom (id {twins[1]})" in by_person["7"][4]
     assert "firstname" in by_person["8"][4]
-    assert table(shown, "collections from Head office:")[0][:2] == ["created", "1"]
+    waiting = "2 members have no account here yet, and join with it"
+    assert table(shown, "collections from Head office:") == [
+        ["created", "1", "-", "cohort Audience 1", waiting]
+    ]
     assert {str(line["remote_id"]) for line in users["lines"]} == by_person.keys()
     assert (users["state"], users["run"], users["counts"]["created"]) == ("planned", None, 1)
     for output in (shown, str(users), as_csv):
@@ -102,6 +105,49 @@ def test_the_plan_says_which_fields_change_from_what_to_what_and_who_goes(sqlite
     assert details["5"] == ("suspended", "not in the server's list any more")
 
 
+def test_the_plan_names_the_members_who_come_and_go(client):
+    client.server.people = [person(id_) for id_ in range(3, 7)]
+    client.server.cohorts = [cohort(1, 3, 4), cohort(2, 3)]
+    client("client", "sync", "users")
+    client("client", "sync", "collections")
+    client.server.people[1]["lastname"] = "=Renamed"
+    client("client", "sync", "users")
+    client.server.cohorts = [cohort(1, 4, 5, 6, 99), cohort(2, 3), cohort(3, 4)]
+    before = lists.dump(client.context, EVERYTHING)
+
+    shown = table(
+        client("client", "sync", "collections", "--dry-run").stdout, "collections from Head office:"
+    )
+    (plan,) = client.json("client", "sync", "collections", "--dry-run")
+    _header, *rows = csv.reader(
+        io.StringIO(client("client", "sync", "collections", "--dry-run", "--csv").stdout, newline="")
+    )
+
+    assert lists.dump(client.context, EVERYTHING) == before
+    keys = {row["person_id"]: row["id"] for row in client.json("user", "list") if row["person_id"]}
+    waiting = "1 member has no account here yet, and joins with it"
+    expected = [
+        ["updated", "1", "-", "cohort Audience 1", f"members: 2 added, 1 removed; {waiting}"],
+        ["added", "5", str(keys[5]), "First5 Last5", "cohort Audience 1"],
+        ["added", "6", str(keys[6]), "First6 Last6", "cohort Audience 1"],
+        ["removed", "3", str(keys[3]), "First3 Last3", "cohort Audience 1"],
+        ["created", "3", "-", "cohort Audience 3", "members: 1 added, 0 removed"],
+        ["added", "4", str(keys[4]), "First4 =Renamed", "cohort Audience 3"],
+    ]
+    assert shown == expected
+    assert [line["collection"] for line in plan["lines"]] == ["", *3 * ["cohort 1"], "", "cohort 3"]
+    assert {name: plan["counts"][name] for name in ("created", "updated", "added", "removed")} == {
+        "created": 1,
+        "updated": 1,
+        "added": 3,
+        "removed": 1,
+    }
+    assert [row[-1] for row in rows] == [line["collection"] for line in plan["lines"]]
+    assert [row[5] for row in rows] == [row[3] for row in expected]
+    (done,) = client.json("client", "sync", "collections")
+    assert client.json("client", "run", "show", done["run"])["lines"] == plan["lines"]
+
+
 def test_csv_is_one_that_every_spreadsheet_reads(sqlite_client):
     client = sqlite_client
     names = {3: '=HYPERLINK("http://x")', 4: "+1", 5: "-1, 2", 6: "@SUM(1)", 7: "Ada"}
@@ -115,7 +161,7 @@ def test_csv_is_one_that_every_spreadsheet_reads(sqlite_client):
     header, *rows = csv.reader(io.StringIO(raw, newline=""))
     assert header == HEADER
     assert rows == [
-        ["users", "Head office", "created", str(id_), "", name if id_ == 7 else f"'{name}", ""]
+        ["users", "Head office", "created", str(id_), "", name if id_ == 7 else f"'{name}", "", ""]
         for id_, name in names.items()
     ]
     assert "planned" in result.stderr

@@ -7,7 +7,6 @@ there were no guard.
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -110,7 +109,7 @@ class People:
 
 
 class Members:
-    """By the ids of audiences: who belongs to them."""
+    """By the ids of audiences: who belongs to them. Each may lose each member, or go with all of them."""
 
     name, option = "collections", "guard.members"
 
@@ -134,9 +133,12 @@ class Members:
         return dict(listing)
 
     def removals(self, here, listing):
-        lost = {(id_, "members"): len(here[id_] - listing[id_]) for id_ in here.keys() & listing.keys()}
-        gone = {(id_, "deleted"): len(members) for id_, members in here.items() if id_ not in listing}
-        return {key: number for key, number in lost.items() if number} | gone
+        lost = {
+            (member, f"of {id_}"): 1
+            for id_ in here.keys() & listing.keys()
+            for member in here[id_] - listing[id_]
+        }
+        return lost | {(id_, "deleted"): len(members) for id_, members in here.items() if id_ not in listing}
 
     def size(self, here) -> int:
         return sum(map(len, here.values()))
@@ -234,32 +236,26 @@ class World:
     kind: People | Members | Items
     guard: tuple[int, int]
     here: dict = field(default_factory=dict)
-    approved: dict = field(default_factory=lambda: defaultdict(list))
+    approved: dict = field(default_factory=dict)
     waiting: int | None = None
-    wanted: dict = field(default_factory=dict)
+    wanted: set = field(default_factory=set)
     agreed: int | None = None
 
     def is_held(self, listing, now: int) -> bool:
         removals = self.kind.removals(self.here, listing)
-        asked = {key: number for key, number in removals.items() if not self._may(key, number, now)}
+        asked = {key: number for key, number in removals.items() if self.approved.get(key, 0) <= now}
         if self.kind.takes_all(self.here, listing) and asked.keys() & set(self.kind.all_of(removals)):
             return True
         lost = sum(asked.values())
         number, share = self.guard
         return lost > number and 100 * lost > share * self.kind.size(self.here)
 
-    def _may(self, key, number: int, now: int) -> bool:
-        """An audience may lose as many members as was approved; whatever goes as a whole may go."""
-        return any(
-            expires > now and (key[1] == "deleted" or number <= most) for most, expires in self.approved[key]
-        )
-
     def unwanted(self, listing, now: int) -> list[int]:
         """What was approved of the run that waits, and would not be removed any more."""
         if self.agreed is None or self.agreed + DAY * HOUR <= now:
             return []
         removals = self.kind.removals(self.here, listing)
-        return sorted(key[0] for key, number in self.wanted.items() if removals.get(key, -1) < number)
+        return sorted(key[0] for key in self.wanted if key not in removals)
 
 
 class Site:
@@ -293,8 +289,7 @@ class Site:
     def approve(self, listing) -> None:
         """The run that waits is approved, when something else may be listed."""
         world, now = self.world, self.client.clock()
-        for key, number in world.wanted.items():
-            world.approved[key].append((number, now + DAY * HOUR))
+        world.approved |= dict.fromkeys(world.wanted, now + DAY * HOUR)
         world.agreed = now
         world.kind.serve(self.server, listing)
         self._check(listing, lambda: approve_run(self.client, world.waiting, actor="command"))
@@ -302,8 +297,7 @@ class Site:
     def approve_in_vain(self) -> None:
         """The server is down: the approval is for the next run."""
         world, now = self.world, self.client.clock()
-        for key, number in world.wanted.items():
-            world.approved[key].append((number, now + DAY * HOUR))
+        world.approved |= dict.fromkeys(world.wanted, now + DAY * HOUR)
         world.agreed = now
         self.server.down = True
         before = lists.dump(self.client)
@@ -316,7 +310,7 @@ class Site:
         world = self.world
         reject_run(self.client, world.waiting, actor="command")
         world.approved.clear()
-        world.waiting, world.wanted, world.agreed = None, {}, None
+        world.waiting, world.wanted, world.agreed = None, set(), None
 
     def _check(self, listing, run) -> None:
         world, now = self.world, self.client.clock()
@@ -330,13 +324,13 @@ class Site:
         world.agreed = None
         if is_held:
             assert lists.dump(self.client) == before
-            world.waiting, world.wanted = report.run, world.kind.removals(world.here, listing)
+            world.waiting, world.wanted = report.run, {*world.kind.removals(world.here, listing)}
         else:
             # What was approved is approved once.
             for key in world.kind.removals(world.here, listing):
                 world.approved.pop(key, None)
             world.here = world.kind.after(world.here, listing)
-            world.waiting, world.wanted = None, {}
+            world.waiting, world.wanted = None, set()
         assert world.kind.read(self.client) == world.here
 
 

@@ -39,8 +39,9 @@ def apply_collections(
 
 
 def _delete_gone(session: Session, kept: Kept, plan: CollectionsPlan) -> None:
-    remove_audiences(session, [it.local_id for it in plan.gone if it.row is not None], kept=kept)
-    for some in in_batches([it.id for it in plan.gone]):
+    gone = [it.known for it in plan.gone]
+    remove_audiences(session, [it.local_id for it in gone if it.row is not None], kept=kept)
+    for some in in_batches([it.id for it in gone]):
         session.execute(delete(AwaitedMember).where(AwaitedMember.collection_id.in_(some)))
         session.execute(delete(Collection).where(Collection.id.in_(some)))
 

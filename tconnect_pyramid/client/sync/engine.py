@@ -35,6 +35,7 @@ from tconnect_pyramid.client.sync.read import read_trees
 from tconnect_pyramid.client.sync.receive import LARGEST_WHOLE, Reply, receive
 from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.sync.single import OnePerson
+from tconnect_pyramid.client.sync.unwanted import tell_unwanted
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.delivery.outbox import deliver_now
 from tconnect_pyramid.directory.nouns import MANY
@@ -340,7 +341,7 @@ class _Sync:
             objection = ""
             if self.steps.is_whole:
                 objection = guard.objection(session, self.context, self.server_id, plan)
-                approvals.tell_unwanted(session, self.context, self.server_id, plan)
+                tell_unwanted(session, self.context, self.server_id, plan)
         if self.kind == USERS and plan.changes.counts[Action.DELETED] and not self._can_restore():
             plan.note = _both(plan.note, FINAL)
             objection = _both(objection, FINAL) if objection else ""

@@ -81,9 +81,17 @@ def tell(session: Session, run_id: int, lines: Iterable[LineView]) -> None:
     put(
         session,
         cast("Table", RunLine.__table__),
-        ("run_id", "action", "remote_id", "account_key", "subject", "detail"),
+        ("run_id", "action", "remote_id", "account_key", "subject", "detail", "collection"),
         (
-            (run_id, line.action, line.remote_id, line.account, str(line.subject), written(line.detail))
+            (
+                run_id,
+                line.action,
+                line.remote_id,
+                line.account,
+                str(line.subject),
+                written(line.detail),
+                line.collection,
+            )
             for line in lines
         ),
     )

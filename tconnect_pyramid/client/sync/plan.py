@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import weakref
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,19 +27,20 @@ USERS = "users"
 COLLECTIONS = "collections"
 
 FRAMEWORK = "framework"
+MEMBER = "member"
+"""What the id of a membership's change is the id of: a person, who comes or goes as a member of its collection."""
 ITEM_KINDS: Mapping[str, str] = {POSITIONS: "position", ORGANISATIONS: "organisation"}
 FRAMEWORK_KINDS: Mapping[str, str] = {POSITIONS: "position_frame", ORGANISATIONS: "organisation_frame"}
 """What the ids of changes are the ids of, by the kind of the run. Short enough for an approval's column."""
 
 SECRET_FIELDS = frozenset({"password"})
 UNTOLD_FIELDS = frozenset({"timemodified"})
-_MEMBERS = re.compile(r"members: \d+ added, (\d+) removed")
 LONGEST_VALUE = 80
 LONGEST_SUBJECT = 200
 
 
 class Action(StrEnum):
-    """What is done to a person, collection, framework or item; the names of the counts and the run's lines.
+    """What is done to a person, collection, member, framework or item; the names of the counts and the run's lines.
 
     Moved items may be updated as well. What is unwanted was approved to be removed, and stays: it is told, not counted.
     """
@@ -52,11 +53,13 @@ class Action(StrEnum):
     UNSUSPENDED = "unsuspended"
     DELETED = "deleted"
     UNDELETED = "undeleted"
+    ADDED = "added"
+    REMOVED = "removed"
     SKIPPED = "skipped"
     UNWANTED = "unwanted"
 
 
-REMOVALS = frozenset({Action.SUSPENDED, Action.DELETED})
+REMOVALS = frozenset({Action.SUSPENDED, Action.DELETED, Action.REMOVED})
 """What takes something away from people: the guard's concern."""
 TOLD_ONLY = frozenset({Action.SKIPPED, Action.UNWANTED})
 """What nothing is done about."""
@@ -86,6 +89,14 @@ class JobChanges(Struct, array_like=True):
         return bool(self.removed or self.updated or self.added)
 
 
+class RemovalOf(NamedTuple):
+    """What a removal is of, besides the id at the server; as it is in a `Change`, and approved."""
+
+    kind: str
+    action: str
+    collection: str = ""
+
+
 class PersonExtras(NamedTuple):
     """What becomes of the custom profile fields, by their ids, and of the jobs of one person; None: nothing."""
 
@@ -96,8 +107,9 @@ class PersonExtras(NamedTuple):
 class Change(Struct, frozen=True, array_like=True, gc=False):
     """One thing to be done.
 
-    `kind` says what `remote_id` is the id of: `users`, `cohort`, `course`, or one of `ITEM_KINDS` and
-    `FRAMEWORK_KINDS`; `remote_id` is None for what did not come from the server. `values` are the new
+    `kind` says what `remote_id` is the id of: `users`, `cohort`, `course`, `MEMBER`, or one of `ITEM_KINDS` and
+    `FRAMEWORK_KINDS`; `remote_id` is None for what did not come from the server. `collection` is that which a
+    member comes to or leaves, see `collection_key`. `values` are the new
     values, `before` those of them that are known to be there now; of an account that is taken over, those that differ. `also` tells what changes besides
     values, a short text each. `is_fault` marks a skipped record that is the server's mistake, or in
     conflict with something here: the run is then `partial`. `link` is what the link of a new account, or of one
@@ -116,6 +128,7 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
     also: tuple[str, ...] = ()
     link: LinkState | None = None
     extras: PersonExtras | None = None
+    collection: str = ""
 
     @property
     def detail(self) -> str:
@@ -137,14 +150,14 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
     def line(self, account_key: int | None = None) -> LineView:
         """The run's line; `account_key` is that of an account which the run has made."""
         key = self.account_key if account_key is None else account_key
-        return LineView(str(self.action), self.remote_id, key, self.subject, self.detail)
+        return LineView(str(self.action), self.remote_id, key, self.subject, self.detail, self.collection)
 
 
 class Changes:
     """The changes of a plan in their order. They may be more than fit into memory: most then lie in a file.
 
-    `counts` are theirs by action, `faults` the skipped records among them, `removals` those that take something
-    away.
+    `counts` are theirs by action, `faults` the skipped records among them, `removals` the ids at the server of what is
+    taken away, eight bytes each. What did not come from the server is not among these.
     """
 
     AT_ONCE = 1000
@@ -152,7 +165,7 @@ class Changes:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.faults = 0
-        self.removals: list[Change] = []
+        self.removals: defaultdict[RemovalOf, array[int]] = defaultdict(lambda: array("q"))
         self._last: list[Change] = []
         self._file: BinaryIO | None = None
         self._more_values: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -162,8 +175,9 @@ class Changes:
         """Add one."""
         self.counts[str(change.action)] += 1
         self.faults += change.is_fault
-        if change.action in REMOVALS:
-            self.removals.append(change)
+        if change.action in REMOVALS and change.remote_id is not None:
+            of = RemovalOf(change.kind, str(change.action), change.collection)
+            self.removals[of].append(change.remote_id)
         self._last.append(change)
         if len(self._last) == self.AT_ONCE:
             if self._file is None:
@@ -265,8 +279,8 @@ class Plan:
     note: str = ""
 
     @property
-    def removals(self) -> list[Change]:
-        """The changes that take something away."""
+    def removals(self) -> Mapping[RemovalOf, array[int]]:
+        """The ids at the server of what is taken away."""
         return self.changes.removals
 
     @property
@@ -281,11 +295,18 @@ class Plan:
         return {name: counted.get(name, 0) for name in names}
 
 
-def kind_of_line(run_kind: str, subject: str) -> str:
+def collection_key(kind: str, remote_id: int) -> str:
+    """What a membership is of, by the collection's kind and its id at the server."""
+    return f"{kind} {remote_id}"
+
+
+def kind_of_line(run_kind: str, subject: str, collection: str) -> str:
     """What the id of a run's line is the id of: where a run has lines of several kinds, `Change.kind`.
 
-    The subject's first word tells them apart.
+    The subject's first word tells them apart, and members have a collection.
     """
+    if collection:
+        return MEMBER
     first = subject.partition(" ")[0]
     if run_kind == COLLECTIONS:
         return first
@@ -297,12 +318,6 @@ def kind_of_line(run_kind: str, subject: str) -> str:
 def members_told(added: int, removed: int) -> str:
     """What becomes of the members of a collection, for a line of the run."""
     return _("members: ${added} added, ${removed} removed", added=str(added), removed=str(removed))
-
-
-def members_removed(detail: str) -> int:
-    """How many members a collection loses by the line of a run with this detail."""
-    found = _MEMBERS.match(detail)
-    return int(found[1]) if found else 0
 
 
 def visible(text: str, limit: int = LONGEST_SUBJECT) -> str:

@@ -6,15 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.ids import IdFile, Ids, KeptIds
-from tconnect_pyramid.client.sync.plan import COLLECTIONS, Action, Change, Plan, members_told, visible
-from tconnect_pyramid.client.sync.plan_members import MemberPlanner, Membership
+from tconnect_pyramid.client.sync.plan import (
+    COLLECTIONS,
+    MEMBER,
+    Action,
+    Change,
+    Changes,
+    Plan,
+    collection_key,
+    members_told,
+    visible,
+)
+from tconnect_pyramid.client.sync.plan_members import MemberPlanner, Membership, Movers
 from tconnect_pyramid.client.sync.read import Fault, Sets
 from tconnect_pyramid.client.sync.receive import Reply
-from tconnect_pyramid.client.sync.report import COUNTED_MEMBERS
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.audiences import AUDIENCES, GROUPS, Kept
@@ -22,6 +32,7 @@ from tconnect_pyramid.directory.markup import clean_html
 from tconnect_pyramid.models import Collection
 from tconnect_pyramid.peers import ServerPeer
 from tconnect_pyramid.protocol.collections import CollectionRecord
+from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 
 COMPONENT = "auth_connect"
@@ -69,18 +80,20 @@ class Known:
     row: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A collection that is to be deleted, and how many people of the server belong to it."""
+
+    known: Known
+    members: int
+
+
 @dataclass(slots=True)
 class CollectionsPlan(Plan):
     """`targets` are the collections with anything to be written; `gone` those to be deleted."""
 
     targets: list[Target] = field(default_factory=list)
-    gone: list[Known] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int]:
-        """Also how many memberships come and go."""
-        added = sum(len(target.join) for target in self.targets)
-        removed = sum(len(target.leave) for target in self.targets)
-        return Plan.counts(self) | dict(zip(COUNTED_MEMBERS, (added, removed), strict=True))
+    gone: list[Gone] = field(default_factory=list)
 
 
 def kept_as(context: Context) -> Kept:
@@ -158,12 +171,16 @@ class _Planner:
             for record, it in zip(records, known, strict=True)
         ]
         self.members.compare(memberships)
-        for record, it, membership in zip(records, known, memberships, strict=True):
-            self._decide_one(record, None if it is None else it.row, membership)
+        self._tell(
+            change
+            for record, it, membership in zip(records, known, memberships, strict=True)
+            for change in self._decide_one(record, None if it is None else it.row, membership)
+        )
 
     def _decide_one(
         self, record: CollectionRecord, row: Mapping[str, Any] | None, membership: Membership
-    ) -> None:
+    ) -> Iterator[Change]:
+        """The changes of a collection and of its members, who are yet to be named."""
         values = self._values(record)
         changed = {name: v for name, v in values.items() if row is None or row[name] != v}
         join, leave = membership.join, membership.leave
@@ -177,14 +194,40 @@ class _Planner:
             membership.collection,
             membership.audience,
             {**changed, "timemodified": self.now} if changed else {},
-            *map(self.ids.keep, (join, leave, await_, unawait)),
+            *map(self.ids.keep, (join.keys, leave.keys, await_, unawait)),
         )
         self.plan.targets.append(target)
-        if changed or join or leave:
-            action = Action.CREATED if row is None else Action.UPDATED
-            self._change(action, record.kind, record.id, record.name, target, {} if row is None else row)
-        else:
+        if not (changed or join or leave):
             self.plan.unchanged += 1
+            return
+        name = _called(record.kind, record.name)
+        yield Change(
+            Action.CREATED if row is None else Action.UPDATED,
+            record.kind,
+            record.id,
+            None,
+            name,
+            target.values,
+            {} if row is None else row,
+            members_told(len(join), len(leave)) if join or leave else "",
+            also=_waited_for(len(await_)),
+        )
+        key = collection_key(record.kind, record.id)
+        yield from _moves(Action.ADDED, join, name, key)
+        yield from _moves(Action.REMOVED, leave, name, key)
+
+    def _tell(self, changes: Iterable[Change]) -> None:
+        """Add changes to the plan; members get their names, many at once."""
+        for some in in_batches(changes, Changes.AT_ONCE):
+            names = self.members.names(
+                change.account_key for change in some if change.account_key is not None
+            )
+            for change in some:
+                if change.account_key is None:
+                    self.plan.changes.append(change)
+                    continue
+                name = names.get(change.account_key) or f"{PERSON} {change.remote_id}"
+                self.plan.changes.append(replace(change, subject=name))
 
     def tell_left_alone(self) -> None:
         """Say of whom it is in doubt who they are, where that left a membership as it is."""
@@ -214,9 +257,18 @@ class _Planner:
                     "none of its kind was deleted."
                 )
                 continue
-            self.plan.gone.append(it)
-            name = it.row["name"] if it.row is not None else ""
-            self._change(Action.DELETED, kind, remote_id, name, None, {}, reason=_("not sent any more"))
+            members = self.members.here.get(it.local_id, 0) if it.row is not None else 0
+            self.plan.gone.append(Gone(it, members))
+            self.plan.changes.append(
+                Change(
+                    Action.DELETED,
+                    kind,
+                    remote_id,
+                    None,
+                    _called(kind, it.row["name"] if it.row is not None else ""),
+                    reason=_not_sent(members),
+                )
+            )
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -227,24 +279,6 @@ class _Planner:
             "idnumber": local_idnumber(record.kind, record.id, self.peer.idnumber),
             "component": COMPONENT,
         }
-
-    def _change(
-        self,
-        action: Action,
-        kind: str,
-        remote_id: int,
-        name: str,
-        target: Target | None,
-        before: Mapping[str, Any],
-        reason: str = "",
-    ) -> None:
-        values = {} if target is None else target.values
-        if target is not None and (target.join or target.leave):
-            reason = members_told(len(target.join), len(target.leave))
-        self.plan.changes.append(
-            # The first word of the subject tells audiences from courses, whose ids are not.
-            Change(action, kind, remote_id, None, f"{kind} {visible(name)}", values, before, reason)
-        )
 
     def _known(self) -> dict[tuple[str, int], Known]:
         mapped = self.session.execute(
@@ -268,3 +302,36 @@ class _Planner:
                 row = None
             known[it.kind, it.remote_id] = Known(it.id, it.kind, it.remote_id, it.local_id, row)
         return known
+
+
+def _called(kind: str, name: str) -> str:
+    # The first word tells audiences from courses, whose ids do not, see `kind_of_line`.
+    return f"{kind} {visible(name)}"
+
+
+def _moves(action: Action, movers: Movers, name: str, collection: str) -> Iterator[Change]:
+    return (
+        Change(action, MEMBER, person, key, "", reason=name, collection=collection) for key, person in movers
+    )
+
+
+def _waited_for(people: int) -> tuple[Text, ...]:
+    if not people:
+        return ()
+    return (
+        plural(
+            "${number} member has no account here yet, and joins with it",
+            "${number} members have no account here yet, and join with it",
+            people,
+        ),
+    )
+
+
+def _not_sent(members: int) -> Text:
+    if not members:
+        return _("not sent any more")
+    return plural(
+        "not sent any more; ${number} member leaves it",
+        "not sent any more; ${number} members leave it",
+        members,
+    )

@@ -6,20 +6,23 @@ The members that are here are read once, in no order, and marked in the server's
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, and_, case, select
+from sqlalchemy import Select, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync.ids import Ids
+from tconnect_pyramid.client.sync.plan import visible
 from tconnect_pyramid.context import Context
+from tconnect_pyramid.directory.accounts import in_batches
 from tconnect_pyramid.directory.audiences import Kept
-from tconnect_pyramid.models import AwaitedMember, Link
+from tconnect_pyramid.directory.bulk import among
+from tconnect_pyramid.models import AwaitedMember, Collection, Link
 from tconnect_pyramid.peers import ServerPeer
 
 _ROWS = 1000
@@ -30,20 +33,53 @@ def _none() -> array[int]:
 
 
 @dataclass(slots=True)
+class Movers:
+    """Those who join or leave: keys of their accounts, and their ids at the server, in the same order."""
+
+    keys: array[int] = field(default_factory=_none)
+    people: array[int] = field(default_factory=_none)
+
+    def append(self, key: int, person: int) -> None:
+        """Add one."""
+        self.keys.append(key)
+        self.people.append(person)
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Key and person of each."""
+        return zip(self.keys, self.people, strict=True)
+
+
+@dataclass(slots=True)
 class Membership:
     """The members of one collection as they are to be, compared with those who are here.
 
     `audience` is its audience here, `collection` the id of its `Collection`, both None where there is none yet.
-    `join` and `leave` are keys of accounts, `await_` and `unawait` ids of people who have no account here.
+    `await_` and `unawait` are ids of people who have no account here.
     """
 
     listed: Ids
     audience: int | None
     collection: int | None
-    join: array[int] = field(default_factory=_none)
-    leave: array[int] = field(default_factory=_none)
+    join: Movers = field(default_factory=Movers)
+    leave: Movers = field(default_factory=Movers)
     await_: array[int] = field(default_factory=_none)
     unawait: array[int] = field(default_factory=_none)
+
+
+def count_members(session: Session, kept: Kept, server_id: int) -> dict[int, int]:
+    """How many people of a server belong to each audience of its collections, by the audience's id."""
+    ours = select(Collection.local_id).where(Collection.server_id == server_id)
+    rows = session.execute(
+        select(kept.owner, func.count())
+        .join(Link, Link.account_key == kept.members.account_key)
+        .where(kept.owner.in_(ours), Link.server_id == server_id)
+        .group_by(kept.owner)
+    )
+    return {owner: number for owner, number in rows}  # noqa: C416 - the rows are no pairs to mypy
 
 
 class MemberPlanner:
@@ -77,6 +113,22 @@ class MemberPlanner:
         for it, people in zip(memberships, unknown, strict=True):
             it.await_.extend(people.unmarked())
 
+    def names(self, keys: Iterable[int]) -> dict[int, str]:
+        """What the people with these accounts are called; one whose account's row is gone is not among them."""
+        accounts = self._accounts
+        statement = accounts.select(("firstname", "lastname", "username"))
+        found: dict[int, str] = {}
+        for some in in_batches(keys, _ROWS):
+            rows = self._session.connection().execute(statement.where(among(accounts.key, some))).all()
+            for key, first, last, username in rows:
+                found[key] = visible(f"{first or ''} {last or ''}".strip() or str(username))
+        return found
+
+    @cached_property
+    def here(self) -> dict[int, int]:
+        """How many people of the server belong to each audience of its collections, by the audience's id."""
+        return count_members(self._session, self._kept, self._server_id)
+
     def _compare_present(self, memberships: Mapping[int, Membership]) -> None:
         """Mark those who are members here, and note who is not to be one."""
         if not memberships:
@@ -84,7 +136,8 @@ class MemberPlanner:
         accounts, members, owner = self._accounts, self._kept.members, self._kept.owner
         is_there = and_(accounts.key.is_not(None), accounts.not_deleted())
         rows = self._rows(
-            select(owner, case((is_there, Link.person_id), else_=0), members.account_key)
+            # Below zero nobody is listed: so they leave, and are named all the same.
+            select(owner, case((is_there, Link.person_id), else_=-Link.person_id), members.account_key)
             .join(Link, Link.account_key == members.account_key)
             .outerjoin(accounts.columns.mapped_class, accounts.key == members.account_key)
             .where(owner.in_([*memberships]), Link.server_id == self._server_id)
@@ -103,7 +156,7 @@ class MemberPlanner:
             if person in self.doubted:
                 self.left_alone.add(person)
             else:
-                it.leave.append(key)
+                it.leave.append(key, abs(person))
 
     def _find_accounts(self, it: Membership) -> array[int]:
         """Let those join who have an account; gives those who have none."""
@@ -117,7 +170,7 @@ class MemberPlanner:
             if place is None:
                 unknown.append(person)
             else:
-                it.join.append(keys[place])
+                it.join.append(keys[place], person)
         return unknown
 
     def _compare_awaited(self, waiting: Mapping[int, tuple[Membership, Ids]]) -> None:

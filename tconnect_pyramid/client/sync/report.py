@@ -25,10 +25,11 @@ COUNTED_MOVES = ("moved",)
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """What a run did, or wanted to do, to one person, collection, framework or item.
+    """What a run did, or wanted to do, to one person, collection, member, framework or item.
 
-    `action` is one of `COUNTED` but `unchanged`, or `moved` or `unwanted`; `remote_id` the id at the server, None for a
-    record without a usable one and for what did not come from there; `account` the key of the local account, where there is one.
+    `action` is one of `COUNTED` but `unchanged`, or of `COUNTED_MEMBERS`, or `moved` or `unwanted`; `remote_id` the id at the server, None for a
+    record without a usable one and for what did not come from there; `account` the key of the local account, where there is one;
+    `collection` that of a member, by kind and id at the server, as `cohort 17`.
     """
 
     action: str
@@ -36,6 +37,7 @@ class LineView:
     account: int | None
     subject: str
     detail: str
+    collection: str = ""
 
 
 @dataclass(frozen=True, slots=True)

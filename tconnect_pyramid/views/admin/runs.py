@@ -292,15 +292,15 @@ def _ask(request: Request, *, title: Text, effect: Text, button: Text) -> Respon
 
 
 def _told(removals: runs.Removals) -> list[Text]:
-    deleted, suspended = (removals.counts.get(action, 0) for action in ("deleted", "suspended"))
+    deleted, suspended, removed = (
+        removals.counts.get(action, 0) for action in ("deleted", "suspended", "removed")
+    )
     numbers = (
         (deleted, plural("It would delete ${number}.", "It would delete ${number}.", deleted)),
         (suspended, plural("It would suspend ${number}.", "It would suspend ${number}.", suspended)),
         (
-            removals.members,
-            plural(
-                "It would end ${number} membership.", "It would end ${number} memberships.", removals.members
-            ),
+            removed,
+            plural("It would end ${number} membership.", "It would end ${number} memberships.", removed),
         ),
     )
     told = [sentence for number, sentence in numbers if number]

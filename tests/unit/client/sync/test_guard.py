@@ -13,7 +13,7 @@ from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.errors import InvalidInput
-from tconnect_pyramid.models import AudienceMember, Link, Server
+from tconnect_pyramid.models import AudienceMember, Collection, Link, Server
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.settings import Guard, parse_option
 
@@ -189,19 +189,130 @@ def test_the_members_of_a_deleted_collection_count(filled, server, server_id):
     assert count(filled, AudienceMember) == 10
 
 
-def test_an_approval_lets_as_many_members_leave_as_were_shown(filled, server, server_id):
+def told(lines):
+    return [(line.action, line.remote_id, line.subject, line.collection, line.detail) for line in lines]
+
+
+def left(*people, audience=1):
+    """The lines of people who leave an audience."""
+    key, name = f"cohort {audience}", f"cohort Audience {audience}"
+    return [("removed", id_, f"First{id_} Last{id_}", key, name) for id_ in people]
+
+
+def members(client, audience=1):
+    """The people who belong to an audience."""
+    with client.reading() as session:
+        return sorted(
+            session.scalars(
+                select(Link.person_id)
+                .join(AudienceMember, AudienceMember.account_key == Link.account_key)
+                .join(Collection, Collection.local_id == AudienceMember.audience_id)
+                .where(Collection.kind == "cohort", Collection.remote_id == audience)
+            )
+        )
+
+
+def test_an_approval_lets_exactly_the_members_leave_who_were_named(filled, server, server_id):
     guard(filled, "members", "3 20")
     server.cohorts = [cohort(1, *range(1, 7))]
     held = run_sync(filled, "collections", server_id)
-    assert [(line.action, line.detail) for line in show_run(filled, held.run).lines] == [
-        ("updated", "members: 0 added, 4 removed")
+    assert told(show_run(filled, held.run).lines) == [
+        ("updated", 1, "cohort Audience 1", "", "members: 0 added, 4 removed"),
+        *left(7, 8, 9, 10),
     ]
-    server.cohorts = [cohort(1, *range(1, 6))]
+    # As many, and others: but for one nobody has approved them.
+    server.cohorts = [cohort(1, *range(4, 10))]
 
     again = approve_run(filled, held.run, actor="command")
-    assert (again.state, "5 of 15 members" in again.message) == ("held", True)
+
+    assert (again.state, again.counts["removed"]) == ("done", 4)
+    assert members(filled) == [*range(4, 10)]
+    unwanted = "approved to leave cohort Audience 1, and not wanted any more: the server lists them again"
+    assert told(line for line in again.lines if line.action == "unwanted") == [
+        ("unwanted", id_, f"First{id_} Last{id_}", "cohort 1", unwanted) for id_ in (7, 8, 9)
+    ]
+
+
+def test_as_many_others_as_were_approved_do_not_leave(filled, server, server_id):
+    guard(filled, "members", "3 20")
+    server.cohorts = [cohort(1, *range(1, 7))]
+    held = run_sync(filled, "collections", server_id)
+    server.cohorts = [cohort(1, *range(5, 11))]
+
+    again = approve_run(filled, held.run, actor="command")
+
+    assert (again.state, "4 of 15 members" in again.message) == ("held", True)
+    assert members(filled) == [*range(1, 11)]
     assert approve_run(filled, again.run, actor="command").state == "done"
-    assert count(filled, AudienceMember) == 10
+    assert members(filled) == [*range(5, 11)]
+
+
+def test_an_approval_is_for_one_collection_and_for_no_other_one_of_the_same_people(filled, server, server_id):
+    server.cohorts.append(cohort(2, *range(1, PEOPLE + 1)))
+    run_sync(filled, "collections", server_id)
+    guard(filled, "members", "3 0")
+    server.cohorts = [cohort(1, *range(5, 11)), server.cohorts[1]]
+    held = run_sync(filled, "collections", server_id)
+    server.cohorts = [cohort(1, *range(1, 11)), cohort(2, *range(5, 11))]
+
+    again = approve_run(filled, held.run, actor="command")
+
+    assert (again.state, "4 of 25 members" in again.message) == ("held", True)
+    assert [line for line in told(show_run(filled, again.run).lines) if line[0] == "removed"] == left(
+        1, 2, 3, 4, audience=2
+    )
+
+
+def test_a_person_and_an_audience_of_the_same_id_are_told_apart(filled, server, server_id):
+    server.cohorts.append(cohort(7, *range(1, PEOPLE + 1)))
+    run_sync(filled, "collections", server_id)
+    guard(filled, "members", "0 0")
+    server.cohorts = [cohort(1, *range(1, 7), *range(8, 11)), server.cohorts[1]]
+    held = run_sync(filled, "collections", server_id)
+    server.cohorts = [cohort(1, *range(1, 11))]
+
+    # Person 7 was to leave an audience; nobody said that audience 7 may be deleted.
+    again = approve_run(filled, held.run, actor="command")
+
+    assert (again.state, "10 of 25 members" in again.message) == ("held", True)
+    assert [(line.action, line.subject, line.detail) for line in again.lines] == [
+        ("deleted", "cohort Audience 7", "not sent any more; 10 members leave it"),
+        (
+            "unwanted",
+            "First7 Last7",
+            "approved to leave cohort Audience 1, and not wanted any more: the server lists them again",
+        ),
+    ]
+
+
+def delete_the_account_of(client, person_id):
+    with client.unit() as session:
+        key = session.scalar(select(Link.account_key).where(Link.person_id == person_id))
+        client.accounts.mark_deleted(session, [key])
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"),
+    [
+        ([cohort(1, *range(1, 11))], "they do not belong to it any more"),
+        ([], "the whole collection is deleted instead"),
+        ([cohort(1, *range(1, 11), name=None)], "name is missing"),
+    ],
+    ids=["left by hand", "deleted", "a bad record"],
+)
+def test_it_is_said_why_a_member_does_not_leave_any_more(filled, server, server_id, listed, why):
+    guard(filled, "members", "0 0")
+    server.cohorts = [cohort(1, *range(1, 10))]
+    held = run_sync(filled, "collections", server_id)
+    guard(filled, "members", "100 100")
+    delete_the_account_of(filled, 10)
+    server.cohorts = listed
+
+    report = approve_run(filled, held.run, actor="command")
+
+    (line,) = [line for line in report.lines if line.action == "unwanted"]
+    assert (line.remote_id, line.subject, line.collection) == (10, "First10 Last10", "cohort 1")
+    assert line.detail == f"approved to leave cohort Audience 1, and not wanted any more: {why}"
 
 
 def test_an_approval_lets_members_leave_once_and_not_as_many_others_afterwards(filled, server, server_id):
@@ -231,7 +342,7 @@ def test_what_was_approved_and_is_undone_is_held_again(filled, server, server_id
     assert (again.state, "4 of 10 people" in again.message) == ("held", True)
 
 
-def test_a_renamed_collection_in_a_held_run_approves_no_members(filled, server, server_id):
+def test_what_a_collection_is_called_approves_no_members(filled, server, server_id):
     guard(filled, "members", "3 20")
     server.cohorts = [cohort(1, *range(1, 11), name="members: 0 added, 9 removed")]
     server.courses = []
