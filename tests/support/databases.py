@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, select, text
+from sqlalchemy import Engine, Select, Table, create_engine, make_url, select, text
 
 from tconnect_pyramid import schema, sqlite
 from tconnect_pyramid.context import make_idnumber
@@ -124,7 +124,7 @@ class Snapshot:
         self.engine = engine
         with engine.begin() as connection:
             self._rows = {
-                table: [dict(row) for row in connection.execute(select(table)).mappings()]
+                table: [dict(row) for row in connection.execute(_parents_first(table)).mappings()]
                 for table in Base.metadata.sorted_tables
             }
             self._counters = [dict(row) for row in connection.execute(text(self._read)).mappings()]
@@ -167,6 +167,11 @@ class Snapshot:
         if self.engine.dialect.name == "sqlite":
             return "INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)"
         return "SELECT setval(:name, coalesce(:seq, 1), CAST(:seq AS bigint) IS NOT NULL)"
+
+
+def _parents_first(table: Table) -> Select:
+    """All rows of a table, so that they can be put back one by one: PostgreSQL gives them as they happen to lie."""
+    return select(table).order_by(*(column for column in table.c if column.key == "depthlevel"))
 
 
 @cache
