@@ -129,7 +129,7 @@ def left_alone(
         statement = statement.with_for_update(of=accounts.columns.mapped_class)
     found: set[int] = set()
     for some in in_batches(sorted({*keys})):
-        for key, username, admin in session.execute(statement.where(accounts.key.in_(some))):
+        for key, username, admin in session.execute(statement.where(among(accounts.key, some))):
             if admin or username in protected:
                 found.add(key)
     return found

@@ -158,7 +158,7 @@ class Accounts:
         column = self.columns.readable("username")
         found: dict[str, int] = {}
         for some in in_batches(usernames):
-            found.update(session.execute(select(column, self.key).where(column.in_(some))).all())
+            found.update(session.execute(select(column, self.key).where(among(column, some))).all())
         return found
 
     def matching(
@@ -176,12 +176,12 @@ class Accounts:
                 wanted[value.lower() if field == "email" else value].append(value)
         if column is None or not wanted:
             return {}
-        compared = func.lower(column) if field == "email" else column
+        compared = func.lower(column, type_=column.type) if field == "email" else column
         fields = tuple(name for name in MatchCandidate.__slots__ if name != "key")
         statement = self.select(fields).add_columns(compared.label("compared")).order_by(self.key)
         found: dict[str, list[MatchCandidate]] = defaultdict(list)
         for some in in_batches(wanted):
-            for row in session.execute(statement.where(compared.in_(some))).mappings():
+            for row in session.execute(statement.where(among(compared, some))).mappings():
                 candidate = MatchCandidate(
                     key=row["key"],
                     username=row["username"],

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     Connection,
     Dialect,
+    Integer,
     Table,
     Text,
     TypeDecorator,
@@ -33,36 +34,46 @@ ROWS = 5000
 """Rows handed to the driver at once."""
 
 
-class _Ids(TypeDecorator[Any]):
-    """Whole numbers as one value: an array of PostgreSQL, JSON in SQLite."""
+class _Many(TypeDecorator[Any]):
+    """Values of one type as a single one: an array of PostgreSQL, JSON in SQLite."""
 
     impl = Text
     cache_ok = True
 
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """On PostgreSQL with the type of the keys: of small numbers it would make smaller ones, which no index serves."""
-        return ARRAY(BigInteger) if dialect.name == "postgresql" else Text()
+        """What carries them."""
+        return ARRAY(self.item) if dialect.name == "postgresql" else Text()
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """As the database takes it."""
-        return value if dialect.name == "postgresql" else json.dumps(value)
+        if dialect.name == "postgresql":
+            return value
+        # A host's column may have a type of its own, as which PostgreSQL's array writes each value.
+        write = self.item.dialect_impl(dialect).bind_processor(dialect)
+        return json.dumps(value if write is None else [*map(write, value)])
 
 
 class among(FunctionElement[bool]):  # noqa: N801 - used as a function
-    """The condition that a column has one of these whole numbers, however many: `IN` with a single parameter.
+    """The condition that a column has one of these whole numbers or texts, however many: `IN` with a single parameter.
 
-    Each number of an `IN` of SQLAlchemy is a parameter of its own, which is named, rendered and parsed anew in every
+    Each value of an `IN` of SQLAlchemy is a parameter of its own, which is named, rendered and parsed anew in every
     statement: of a thousand that takes longer than finding the rows.
     """
 
     inherit_cache = True
     # Without a name SQLAlchemy looks for one in a comparator, and the two know each other from then on: a thousand
-    # numbers each time that only the garbage collector would find.
+    # values each time that only the garbage collector would find.
     name = "among"
     type = Boolean()
 
-    def __init__(self, column: Any, ids: Iterable[int]) -> None:
-        super().__init__(column, bindparam(None, [*ids], type_=_Ids(), unique=True))
+    def __init__(self, column: Any, values: Iterable[int] | Iterable[str]) -> None:
+        # Of small numbers PostgreSQL would make an array of smaller ones, which no index serves.
+        item = BigInteger() if isinstance(column.type, Integer) else column.type
+        super().__init__(column, bindparam(None, [*values], type_=_Many(item), unique=True))
 
     def self_group(self, against: Any = None) -> Any:
         """A condition as it is: SQLAlchemy would compare a function's flag with 1 on SQLite, and no index would serve."""
