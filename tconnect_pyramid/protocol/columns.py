@@ -13,6 +13,9 @@ from tconnect_pyramid.texts import text as _
 # What a text without a limit of its own may hold, in characters, when it comes from a peer.
 MAX_LONG_TEXT = 1_000_000
 
+MOST_OF_ONE = 1000
+"""Jobs of one person, or custom fields of a person or an item, when they come from a peer: people are kept in memory by hundreds."""
+
 SMALL = {str(number): number for number in range(1000)}
 """Most numbers of a record, by their digits."""
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tconnect_pyramid.errors import BadRecord, BadReply
 from tconnect_pyramid.protocol.columns import (
+    MOST_OF_ONE,
     Field,
     Warn,
     number,
@@ -284,6 +285,8 @@ def _require(raw: Mapping[str, object], remote_id: int, *names: str) -> None:
 def _read_custom_fields(raw: object, remote_id: int) -> tuple[CustomField, ...]:
     if not isinstance(raw, list):
         raise BadRecord(remote_id, _("custom_fields is not a list"))
+    if len(raw) > MOST_OF_ONE:
+        raise BadRecord(remote_id, _("there are more than ${number} custom fields", number=MOST_OF_ONE))
     fields: dict[tuple[str, str], CustomField] = {}
     for position, entry in enumerate(raw, start=1):
         if not isinstance(entry, dict):

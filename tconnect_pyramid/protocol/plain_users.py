@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tconnect_pyramid.protocol.columns import MAX_LONG_TEXT, SMALL, Field
+from tconnect_pyramid.protocol.columns import MAX_LONG_TEXT, MOST_OF_ONE, SMALL, Field
 from tconnect_pyramid.protocol.users import (
     JOB_FIELDS,
     USER_FIELDS,
@@ -41,6 +41,10 @@ def _type_of(field: Field) -> Any:
     limit = _LONGEST_NUMBER if field.kind != "text" else field.limit or MAX_LONG_TEXT
     fitting = Annotated[str, Meta(max_length=limit)]
     return fitting | None if field.nullable else fitting
+
+
+def _few(kind: type[Struct]) -> Any:
+    return Annotated[list[kind], Meta(max_length=MOST_OF_ONE)] | None  # type: ignore[valid-type]
 
 
 _COLUMNS = {field.name: field for field in USER_FIELDS if field.name not in _PICTURES}
@@ -80,8 +84,8 @@ else:
         "PlainUser",
         [
             *((name, _type_of(field)) for name, field in _COLUMNS.items()),
-            ("profile_fields", list[ProfileFieldRecord] | None, None),
-            ("jobs", list[PlainJob] | None, None),
+            ("profile_fields", _few(ProfileFieldRecord), None),
+            ("jobs", _few(PlainJob), None),
             *((name, _NOTHING, UNSET) for name in _PICTURES),
         ],
         gc=False,

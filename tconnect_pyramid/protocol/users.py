@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from tconnect_pyramid.errors import BadRecord, BadReply
 from tconnect_pyramid.protocol.columns import (
     MAX_LONG_TEXT,
+    MOST_OF_ONE,
     Field,
     Warn,
     number,
@@ -317,6 +318,8 @@ def _read_profile_fields(raw: object, remote_id: int) -> tuple[ProfileFieldRecor
         return None
     if not isinstance(raw, list):
         raise BadRecord(remote_id, _("profile_fields is not a list"))
+    if len(raw) > MOST_OF_ONE:
+        raise BadRecord(remote_id, _("there are more than ${number} profile fields", number=MOST_OF_ONE))
     fields: list[ProfileFieldRecord] = []
     for position, entry in enumerate(raw, start=1):
         if not isinstance(entry, dict):
@@ -350,6 +353,8 @@ def _read_jobs(raw: object, remote_id: int) -> tuple[JobRecord, ...] | None:
         return None
     if not isinstance(raw, list):
         raise BadRecord(remote_id, _("jobs is not a list"))
+    if len(raw) > MOST_OF_ONE:
+        raise BadRecord(remote_id, _("there are more than ${number} jobs", number=MOST_OF_ONE))
     jobs: list[JobRecord] = []
     ids: set[int] = set()
     idnumbers: set[str] = set()

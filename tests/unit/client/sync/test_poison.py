@@ -62,6 +62,11 @@ PEOPLE = [
     Poison({"profile_fields": [field("shirt", [])]}, f"profile field 1 of 1: data {NEITHER}"),
     Poison({"jobs": "none"}, "jobs is not a list"),
     Poison({"jobs": [7]}, "job 1 of 1 is not an object"),
+    Poison({"jobs": [job(n, f"J{n}") for n in range(1, 1002)]}, "there are more than 1000 jobs"),
+    Poison(
+        {"profile_fields": [field(f"f{n}", "x") for n in range(1001)]},
+        "there are more than 1000 profile fields",
+    ),
     Poison({"jobs": [job(80, "")]}, "job 1 of 1 has no idnumber"),
     Poison({"jobs": [job(80, "J"), job(81, "J")]}, "job 2 of 2 has the id or the idnumber of another job"),
     Poison({"jobs": [job(80, "J"), job(80, "K")]}, "job 2 of 2 has the id or the idnumber of another job"),
@@ -95,6 +100,10 @@ ITEMS = [
     Poison({"typeidnumber": ...}, "typeidnumber is missing"),
     Poison({"custom_fields": None}, "custom_fields is not a list"),
     Poison({"custom_fields": [7]}, "custom field 1 of 1 is not an object"),
+    Poison(
+        {"custom_fields": [lists.custom(f"f{n}", "x") for n in range(1001)]},
+        "there are more than 1000 custom fields",
+    ),
     Poison({"frameworkid": "9"}, "its framework 9 is unknown"),
     Poison({"parentid": "99"}, "its parent 99 is unknown"),
     Poison({"parentid": "8"}, "its parents go round in a circle"),
