@@ -26,6 +26,7 @@ from tconnect_pyramid.client.sync.read import Fault, Trees
 from tconnect_pyramid.client.sync.report import COUNTED_MOVES
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
+from tconnect_pyramid.directory.bulk import among
 from tconnect_pyramid.directory.hierarchies import HIERARCHIES, POSITIONS, Hierarchy
 from tconnect_pyramid.directory.hierarchy_types import TypeView, list_types
 from tconnect_pyramid.directory.markup import clean_html
@@ -189,10 +190,11 @@ class _Known:
         return rows
 
     def _rows(self, statement: Any, column: Any, ids: Iterable[int]) -> dict[int, Mapping[str, Any]]:
-        found: dict[int, Mapping[str, Any]] = {}
+        found: dict[int, Any] = {}
         for some in in_batches(ids):
-            rows = self.session.execute(statement.where(column.in_(some)).order_by("id")).mappings()
-            found.update((row["id"], dict(row)) for row in rows)
+            rows = self.session.execute(statement.where(among(column, some)).order_by("id")).mappings()
+            # As they are: their names are kept once, a dictionary would keep them with each row.
+            found.update((row["id"], row) for row in rows)
         return found
 
     def _values(self) -> dict[int, dict[int, Value]]:
@@ -200,7 +202,9 @@ class _Known:
         found: dict[int, dict[int, Value]] = defaultdict(dict)
         for some in in_batches(self.item_remote):
             for item_id, field_id, data, parameter in self.session.execute(
-                select(value.item_id, value.field_id, value.data, value.value).where(value.item_id.in_(some))
+                select(value.item_id, value.field_id, value.data, value.value).where(
+                    among(value.item_id, some)
+                )
             ):
                 found[item_id][field_id] = (data, parameter)
         return found
