@@ -355,6 +355,30 @@ def test_a_job_that_came_from_another_server_stays_beside_those_of_this_one(clie
     assert lists.nonzero(sync(client, server_id).counts) == {"unchanged": 1}
 
 
+def test_positions_of_another_server_are_none_of_this_ones(client, server, server_id):
+    other_id = lists.connect(client, idnumber="7" * 40, url="http://other.example")
+    make_places(client, other_id)
+    server.people = [person(3, jobs=[job(1, "A", positionid="9", organisationid="8")])]
+
+    sync(client, server_id)
+
+    assert places_of(client, 3) == [(None, None)]
+
+
+def test_a_job_that_goes_takes_nothing_along_that_has_its_number_here(client, server, server_id):
+    places = make_places(client, server_id)
+    server.people = [person(3, jobs=[job(1, "A")])]
+    sync(client, server_id)
+    assert jobs_of(client, 3)[0].id in places
+    server.people = [person(3, jobs=[])]
+
+    sync(client, server_id)
+
+    with client.reading() as session:
+        kept = {(it.kind, it.local_id) for it in session.scalars(select(Counterpart))}
+    assert kept == {("position", places[0]), ("organisation", places[1])}
+
+
 def test_jobs_go_with_the_account_and_come_back_with_it(client, server, server_id):
     server.people = [person(3, jobs=[job(1, "A")]), person(4)]
     sync(client, server_id)
