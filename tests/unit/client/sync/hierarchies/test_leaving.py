@@ -125,6 +125,20 @@ def test_a_row_that_somebody_removed_here_is_made_anew(world, tree):
     assert [*world.run().lines] == []
 
 
+def test_what_is_made_anew_for_one_server_is_still_there_for_another(world, tree):
+    other_id = lists.connect(world.client, idnumber=OTHER, url=OTHER_URL)
+    world.send([world.framework(1)], [world.item(3, 1)], world.servers.second)
+    world.run(other_id)
+    theirs = world.items(OTHER)
+    with world.client.unit() as session:
+        session.execute(world.hierarchy.item.__table__.delete().where(world.hierarchy.item.id == tree[3]))
+
+    assert lists.nonzero(world.run().counts) == {"created": 1, "unchanged": 6}
+
+    assert world.items(OTHER) == theirs
+    assert lists.nonzero(world.run(other_id).counts) == {"unchanged": 2}
+
+
 # --- nothing, and nothing at all ------------------------------------------------------------------
 
 
