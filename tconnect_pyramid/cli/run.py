@@ -73,12 +73,13 @@ def show_run(site: Site, run: int, as_csv: bool) -> Answer:
     context = site.migrated()
     report = runs.show_run(context, run)
     summary = run_row(report)
+    [told] = _summaries(context, [report])
     return Answer(
         lambda: {**summary, "lines": [*lines_of(report)]},
         run_csv(context, [report])
         if as_csv
         else [
-            described({**summary, "counts": _counted(report)}),
+            described({**summary, "server": told["server"], "counts": told["counted"]}),
             Rows(LINE_COLUMNS, lines_of(report), NO_LINES),
         ],
     )
@@ -166,7 +167,7 @@ def _decision(row: Mapping[str, object]) -> str:
     # A dry run leaves nothing to decide about.
     if row["state"] != "held" or row["run"] is None:
         return ""
-    return f" `tconnect client run show {row['run']}` shows whom it is about, `run approve` and `run reject` decide."
+    return f"`tconnect client run show {row['run']}` shows whom it is about, `run approve` and `run reject` decide."
 
 
 def _summaries(context: Context, reports: Sequence[RunReport]) -> list[dict[str, object]]:
@@ -195,7 +196,7 @@ def run_csv(context: Context, reports: Sequence[RunReport]) -> Csv:
             for row, report in zip(rows, reports, strict=True)
             for line in lines_of(report)
         ),
-        "\n".join(f"{_said(row)} {row['counted']}".strip() for row in rows),
+        "\n".join(_said(row, row["counted"]) for row in rows),
     )
 
 
@@ -221,5 +222,6 @@ def run_table(
     return [*tables[:-1], replace(tables[-1], after="\n".join(said))]
 
 
-def _said(row: Mapping[str, object]) -> str:
-    return f"{row['kind']} from {row['server']}: {row['state']}: {row['message']}{_decision(row)}"
+def _said(row: Mapping[str, object], counted: object = "") -> str:
+    told = " ".join(str(part) for part in (row["message"], _decision(row), counted) if part)
+    return f"{row['kind']} from {row['server']}: {row['state']}: {told}"

@@ -16,6 +16,7 @@ from tconnect_pyramid.client.accounts import link_username
 from tconnect_pyramid.client.servers import ServerView, list_servers
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.history import FAILED, HELD
+from tconnect_pyramid.client.sync.pause import Paused
 from tconnect_pyramid.client.sync.plan import USERS, Action, visible
 from tconnect_pyramid.client.sync.read import is_guest
 from tconnect_pyramid.client.sync.receive import Reply
@@ -24,7 +25,7 @@ from tconnect_pyramid.client.syncing import servers_to_ask
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import AccountView
 from tconnect_pyramid.errors import BadRecord, InvalidInput, NotFound
-from tconnect_pyramid.models import Link, Run, RunLine
+from tconnect_pyramid.models import Link, Pause, Run, RunLine
 from tconnect_pyramid.protocol.plain_users import as_sent
 from tconnect_pyramid.protocol.users import read_user
 from tconnect_pyramid.protocol.values import as_flag, canonical_int
@@ -82,8 +83,9 @@ class Explanation:
     """One person of one server, or, where `person` and `listed` are None, that it lists nobody who was meant.
 
     `account` is the person's, `asked` the local account that was asked about. `state` (`planned`, `held`, `failed`) and
-    `message` are those of a run now, `planned` is what it would do; `held` the run that waits for a decision,
-    or, `approved` at that time (Unix seconds), for the next run to do it.
+    `message` are those of a run of people now, `planned` is what it would do; `held` the run that waits for a decision,
+    or, `approved` at that time (Unix seconds), for the next run to do it; `paused` since which run was undone
+    people of the server are not synchronised.
     """
 
     server: ServerView
@@ -97,6 +99,7 @@ class Explanation:
     planned: tuple[LineView, ...]
     held: int | None
     approved: int | None
+    paused: int | None
     runs: tuple[PastLine, ...]
 
     @property
@@ -241,12 +244,17 @@ class _Facts:
             planned=tuple(planned),
             held=None if waiting is None else waiting.id,
             approved=None if waiting is None else waiting.approved,
+            paused=self._paused(),
             runs=() if person is None else tuple(self._past(person)),
         )
 
     def _waiting(self) -> Run | None:
         held = select(Run).where(Run.server_id == self.server.id, Run.kind == USERS, Run.state == HELD)
         return self.session.scalar(held.order_by(Run.id.desc()).limit(1))
+
+    def _paused(self) -> int | None:
+        row = self.session.get(Pause, (self.server.id, USERS))
+        return None if row is None else row.run_id
 
     def _past(self, person: int) -> Iterator[PastLine]:
         rows = self.session.execute(
@@ -375,6 +383,13 @@ def _said_by_server(told: Explanation) -> Iterator[str]:
 
 
 def _said_of_plan(told: Explanation) -> Iterator[str]:
+    if told.paused is not None:
+        yield _(
+            "People of ${server} are not synchronised since run ${run} was undone; `${remedy}` lets it go on.",
+            server=told.server.name,
+            run=str(told.paused),
+            remedy=Paused(told.server.id, told.server.name, USERS, told.paused).remedy,
+        )
     if told.held is not None and told.approved is not None:
         yield _(
             "Run ${run} is held and was approved on ${when}: the next run within 24 hours of that does it.",
@@ -391,7 +406,7 @@ def _said_of_plan(told: Explanation) -> Iterator[str]:
     for line in told.planned:
         yield deed(line)
     if not told.planned:
-        yield _("A run now would change nothing about this person.")
+        yield _("A run of people now would change nothing about this person.")
     if told.message:
         yield (
             _("That run would be held: ${message}", message=told.message)

@@ -284,7 +284,7 @@ def _outlook(
                 username=account.username,
             )
         )
-    return tuple(told) or (_("A run now would change nothing about this person."),)
+    return tuple(told) or (_("A run of people now would change nothing about this person."),)
 
 
 def _ask(context: Context, tie: Tie) -> tuple[Answer | None, str]:

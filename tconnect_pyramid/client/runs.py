@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tconnect_pyramid.client.sync import approvals
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.sync.history import FAILED, HELD, REJECTED
-from tconnect_pyramid.client.sync.plan import REMOVALS, Action
+from tconnect_pyramid.client.sync.plan import COLLECTIONS, REMOVALS, Action
 from tconnect_pyramid.client.sync.report import LineView, RunReport
 from tconnect_pyramid.client.undo import find_undoable, why_not_undone
 from tconnect_pyramid.context import Context
@@ -65,11 +65,13 @@ def page_of_lines(session: Session, run_id: int, asked: Asked) -> tuple[RunRepor
 
 def removals_of(session: Session, run_id: int, *, limit: int = 10) -> Removals:
     """What is decided about when a run is held. Raises NotFound, and Conflict when it is not held."""
-    _held(session, run_id)
+    run = _held(session, run_id)
     removing = RunLine.run_id == run_id, RunLine.action.in_(sorted(REMOVALS))
     counts = session.execute(select(RunLine.action, func.count()).where(*removing).group_by(RunLine.action))
     first = session.scalars(select(RunLine).where(*removing).order_by(RunLine.id).limit(limit))
-    named = [f"{line.subject} ({read(line.detail)})" if line.collection else line.subject for line in first]
+    # Of a collection how many belong to it, of a member which collection; else who or what it is says enough.
+    detailed = run.kind == COLLECTIONS
+    named = [f"{line.subject} ({read(line.detail)})" if detailed else line.subject for line in first]
     return Removals({action: number for action, number in counts}, named)  # noqa: C416 - no pairs to mypy
 
 
@@ -175,7 +177,10 @@ def _held(session: Session, run_id: int) -> Run:
     run = _find(session, run_id)
     if run.state != HELD:
         raise Conflict(
-            _("Run ${id} waits for no decision: its state is ${state}.", id=str(run_id), state=run.state)
+            _(
+                "Run ${id} waits for no decision; its page and `tconnect client run show ${id}` say what became of it.",
+                id=str(run_id),
+            )
         )
     return run
 

@@ -290,7 +290,8 @@ def test_a_held_run_of_members_is_shown_and_approving_lets_exactly_those_go(site
     assert "3 of 7 members that came from the server would be removed here" in shown
     assert "Audience 1" in shown
     assert "Course 1" not in shown
-    assert "members removed First3 Last3 cohort Audience 1" in shown
+    assert "1 updated, 1 unchanged, 3 members removed" in shown
+    assert "member removed First3 Last3 cohort Audience 1" in shown
     page = site.page(f"{RUNS}/{held}/approve")
     assert "It would end 3 memberships." in text(page)
     names = ", ".join(f"First{id_} Last{id_} (cohort Audience 1)" for id_ in (3, 4, 5))
@@ -337,8 +338,8 @@ def test_collections_that_would_be_deleted_are_named_and_go_when_that_is_approve
 
     asked = text(site.page(f"{RUNS}/{held}/approve"))
     assert "It would delete 2." in asked
-    assert "Audience 1" in asked
-    assert "Course 1" in asked
+    assert "cohort Audience 1 (not sent any more; 5 members leave it)" in asked
+    assert "course Course 1 (not sent any more; 2 members leave it)" in asked
     decide(site, held, "approve")
 
     assert members(site) == {}

@@ -183,6 +183,17 @@ def test_the_lines_of_a_run_come_as_csv_too(sqlite_client):
     assert {row[5] for row in rows} == {f"{'x' * 101} Last5", "First3 Last3", "First4 =Bo"}
 
 
+def test_a_run_is_shown_with_what_its_server_is_called(sqlite_client):
+    client = sqlite_client
+    client.server.people = [person(3)]
+    (done,) = client.json("client", "sync", "users")
+    (server,) = client.json("client", "server", "list")
+
+    assert f"server       {server['name']}\n" in client("client", "run", "show", done["run"]).stdout
+    beside = client("client", "run", "show", done["run"], "--csv").stderr
+    assert beside == f"users from {server['name']}: done: 1 created\n"
+
+
 def test_csv_is_refused_where_there_are_no_lines(sqlite_client):
     before = lists.dump(sqlite_client.context, EVERYTHING)
     assert "--dry-run" in sqlite_client("client", "sync", "users", "--csv", status=2).stderr

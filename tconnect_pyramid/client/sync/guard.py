@@ -29,7 +29,7 @@ from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.nouns import MANY
 from tconnect_pyramid.models import Approval, Counterpart, Link
 from tconnect_pyramid.settings import Guard
-from tconnect_pyramid.texts import Text
+from tconnect_pyramid.texts import Text, plural
 from tconnect_pyramid.texts import text as _
 
 APPROVAL_SECONDS = 24 * 3600
@@ -52,7 +52,9 @@ def objection(session: Session, context: Context, server_id: int, plan: Plan) ->
     """
     approved = _approved(session, server_id, context.clock())
     asked = {of: number for of, ids in plan.removals.items() if (number := _not_among(ids, approved.get(of)))}
+    wanted = {of: len(ids) for of, ids in plan.removals.items()}
     removed = sum(asked.values())
+    known = sum(wanted.values()) - removed
     if plan.lists_nobody and asked:
         return _held(
             _(
@@ -60,13 +62,16 @@ def objection(session: Session, context: Context, server_id: int, plan: Plan) ->
                 things=_THINGS[plan.kind],
                 number=removed,
                 what=_actions(asked),
-            )
+            ),
+            known,
         )
     if isinstance(plan, CollectionsPlan):
+        leaving = _members_leaving(plan, asked, approved)
         return _too_many(
             _("members"),
             guard_of(session, context, server_id, "guard.members"),
-            _members_leaving(plan, asked, approved),
+            leaving,
+            _members_leaving(plan, wanted, {}) - leaving,
             lambda: sum(count_members(session, kept_as(context), server_id).values()),
         )
     if plan.kind in ITEM_KINDS:
@@ -75,6 +80,7 @@ def objection(session: Session, context: Context, server_id: int, plan: Plan) ->
             _THINGS[plan.kind],
             guard_of(session, context, server_id, "guard.items"),
             removed,
+            known,
             lambda: session.scalar(counted) or 0,
         )
     counted = _people_here(context, server_id)
@@ -82,11 +88,12 @@ def objection(session: Session, context: Context, server_id: int, plan: Plan) ->
         _THINGS[USERS],
         guard_of(session, context, server_id, "guard.people"),
         removed,
+        known,
         lambda: session.scalar(counted) or 0,
     )
 
 
-def _too_many(things: Text, guard: Guard, removed: int, count: Callable[[], int]) -> str:
+def _too_many(things: Text, guard: Guard, removed: int, approved: int, count: Callable[[], int]) -> str:
     # Counting what is here is needed for large numbers only.
     if removed <= guard.number:
         return ""
@@ -102,11 +109,20 @@ def _too_many(things: Text, guard: Guard, removed: int, count: Callable[[], int]
             things=things,
             number=guard.number,
             share=guard.share,
-        )
+        ),
+        approved,
     )
 
 
-def _held(why: Text) -> Text:
+def _held(why: Text, approved: int) -> Text:
+    if approved:
+        # The lines of the run are about these as well.
+        why = plural(
+            "${why} Besides, ${number} is approved already.",
+            "${why} Besides, ${number} are approved already.",
+            approved,
+            why=why,
+        )
     return _(
         "${why} Nothing was changed. Approve this run if that is meant, or reject it.",
         why=why,

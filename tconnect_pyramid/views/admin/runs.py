@@ -20,7 +20,7 @@ from tconnect_pyramid.texts import text as _
 from tconnect_pyramid.views.admin.background import wait_seconds
 from tconnect_pyramid.views.admin.pages import actor, ask, asked_of, existing, id_of, listing, path, show
 from tconnect_pyramid.views.admin.routes import add_page
-from tconnect_pyramid.views.admin.servers import COUNTS, KINDS, RUN_STATES, said_of_state
+from tconnect_pyramid.views.admin.servers import ACTIONS, KINDS, RUN_STATES, counted, said_of_state
 from tconnect_pyramid.views.forms import Attempt
 from tconnect_pyramid.views.notices import go
 
@@ -70,7 +70,7 @@ def index(request: Request) -> Response:
             "kinds": FILTERED,
             "states": RUN_STATES,
             "said_of_state": said_of_state,
-            "counts": COUNTS,
+            "counted": counted,
             "origins": ORIGINS,
         },
     )
@@ -98,7 +98,8 @@ def show_one(request: Request) -> Response:
             "names": names,
             "kinds": FILTERED,
             "states": RUN_STATES,
-            "counts": COUNTS,
+            "counted": counted,
+            "actions": ACTIONS,
             "origins": ORIGINS,
         },
     )
@@ -153,7 +154,10 @@ def reject(request: Request) -> Response:
     return _ask(
         request,
         title=_("Reject run ${id}?", id=str(id_)),
-        effect=_("Nothing of it is done. The next synchronisation will want to do it again."),
+        effect=_(
+            "Nothing of it is done, and what was approved of its kind before is taken back. The next synchronisation "
+            "will want to do it again."
+        ),
         button=_("Reject"),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyramid.config import Configurator
@@ -19,7 +19,6 @@ from tconnect_pyramid.client.leaving import Effect
 from tconnect_pyramid.client.runs import PAGE
 from tconnect_pyramid.client.servers import ServerView
 from tconnect_pyramid.client.sync import pause
-from tconnect_pyramid.client.sync.report import RunReport
 from tconnect_pyramid.client.syncing import LastRun
 from tconnect_pyramid.peers import Unwell
 from tconnect_pyramid.texts import Text, plural
@@ -54,7 +53,7 @@ RUN_STATES = {
     "rejected": _("Rejected"),
     "undone": _("Undone"),
 }
-COUNTS = {
+ACTIONS = {
     "created": _("created"),
     "linked": _("taken over"),
     "updated": _("updated"),
@@ -65,10 +64,11 @@ COUNTS = {
     "undeleted": _("brought back"),
     "skipped": _("skipped"),
     "unchanged": _("unchanged"),
-    "added": _("members added"),
-    "removed": _("members removed"),
+    "added": _("member added"),
+    "removed": _("member removed"),
     "unwanted": _("not wanted any more"),
 }
+"""What a line of a run says was done."""
 
 
 def includeme(config: Configurator) -> None:
@@ -240,7 +240,8 @@ def sync(request: Request) -> Response:
         {
             "title": _("Synchronisation with ${name}", name=found.name),
             "rows": [
-                (KINDS[report.kind], RUN_STATES[report.state], report, _counted(report)) for report in reports
+                (KINDS[report.kind], RUN_STATES[report.state], report, counted(report.counts))
+                for report in reports
             ],
             "back": path(request, "servers.edit", id=found.id),
             "run_page": _run_page(request),
@@ -374,8 +375,17 @@ def _run_page(request: Request) -> str | None:
     return RUN_PAGE if request.registry.getUtility(IRoutesMapper).get_route(RUN_PAGE) is not None else None
 
 
-def _counted(report: RunReport) -> list[tuple[int, Text]]:
-    return [(number, COUNTS[name]) for name, number in report.counts.items() if number]
+def counted(counts: Mapping[str, int]) -> list[Text]:
+    """The numbers of a run in words, by what was done; those that are not 0."""
+    return [_counted(action, number) for action, number in counts.items() if number]
+
+
+def _counted(action: str, number: int) -> Text:
+    if action == "added":
+        return plural("${number} member added", "${number} members added", number)
+    if action == "removed":
+        return plural("${number} member removed", "${number} members removed", number)
+    return _("${number} ${done}", number=number, done=ACTIONS.get(action, action))
 
 
 def _still_waiting(found: ServerView) -> list[Text]:

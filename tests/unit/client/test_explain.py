@@ -11,6 +11,7 @@ from tconnect_pyramid import people
 from tconnect_pyramid.client.accounts import link_username
 from tconnect_pyramid.client.explain import MOST, explain
 from tconnect_pyramid.client.runs import approve_run
+from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.errors import Conflict, InvalidInput, NotFound
 from tconnect_pyramid.models import AuditEntry, Lease, Notice, Run, RunLine
 
@@ -275,6 +276,20 @@ def test_a_run_that_is_held_or_would_be(site):
     assert f"Run {held} is held and was approved on " in text
     assert "is held: nothing of it is done" not in text
     assert "That run would be held" not in text
+
+
+def test_a_pause_since_a_run_was_undone(site):
+    site.server.people = [person(3)]
+    run = site.sync().run
+    undo_run(site.context, run, actor="command")
+
+    (explained,) = explain(site.context, "person:3")
+
+    assert explained.paused == run
+    assert (
+        f"People of Head office are not synchronised since run {run} was undone; "
+        "`tconnect client sync users --server 1 --resume` lets it go on."
+    ) in explained.sentences
 
 
 def test_a_server_that_does_not_answer(site):

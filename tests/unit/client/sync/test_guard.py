@@ -151,6 +151,7 @@ def test_what_is_approved_goes_through_and_what_comes_on_top_counts_anew(filled,
     again = approve_run(filled, held.run, actor="command")
     assert again.state == "held"
     assert "2 of 10 people" in again.message
+    assert "Besides, 2 are approved already." in again.message
     server.people = still + server.people
     done = run_sync(filled, "users", server_id)
     assert (done.state, done.counts["suspended"]) == ("done", 3)
@@ -187,6 +188,19 @@ def test_the_members_of_a_deleted_collection_count(filled, server, server_id):
 
     assert approve_run(filled, held.run, actor="command").state == "done"
     assert count(filled, AudienceMember) == 10
+
+
+def test_members_who_may_leave_already_are_told_apart_from_the_others(filled, server, server_id):
+    guard(filled, "members", "0 0")
+    server.courses = []
+    held = run_sync(filled, "collections", server_id)
+    assert "Besides" not in held.message
+    server.cohorts = [cohort(1, *range(2, 11))]
+
+    again = approve_run(filled, held.run, actor="command")
+
+    assert "1 of 15 members" in again.message
+    assert "Besides, 5 are approved already." in again.message
 
 
 def told(lines):
