@@ -127,7 +127,7 @@ def _accounts(context: Context) -> Check:
         return Check(
             "accounts", "problem", f"{table}: {_reason(error)}", "make this site's own tables, or mend them"
         )
-    return Check("accounts", "ok", f"{table}, {count} people")
+    return Check("accounts", "ok", f"{table}, {count} {'person' if count == 1 else 'people'}")
 
 
 def _reason(error: SQLAlchemyError) -> str:
