@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, delete, select, update
+from sqlalchemy import Boolean, Table, and_, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid import sessions
@@ -19,7 +19,7 @@ from tconnect_pyramid.client.sync.plan import REMOVALS, TOLD_ONLY, Action, Chang
 from tconnect_pyramid.client.sync.plan_users import UsersPlan
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.directory.accounts import in_batches
-from tconnect_pyramid.directory.bulk import know_size, put
+from tconnect_pyramid.directory.bulk import among, know_size, put
 from tconnect_pyramid.errors import PlanOutdated
 from tconnect_pyramid.models import Counterpart, Job, Link, ProfileValue
 from tconnect_pyramid.peers import ServerPeer
@@ -68,6 +68,8 @@ class _Work:
         self.run_id = run_id
         self.notices: list[int] = []
         self.created = Numbers()
+        # Whose suspension, if they are suspended now, is this run's doing.
+        self.decided: set[int] = set()
         self.protected = context.options(session).client_protected_accounts
 
     def apply(self, changes: list[Change]) -> None:
@@ -76,6 +78,11 @@ class _Work:
         taken = _keys_by_person(changes, Action.LINKED)
         self._refuse_if_outdated(changes)
         migration.refuse_if_changed(session, context, taken.values())
+        self.decided.update(
+            change.remote_id
+            for change in changes
+            if change.action in {Action.SUSPENDED, Action.UNDELETED} and change.remote_id is not None
+        )
         removed = [change for change in changes if change.action in REMOVALS]
         self.notices += sessions.end_of_accounts(session, context, [*_keys(removed), *taken.values()], "sync")
         self._write_in_place(changes)
@@ -120,6 +127,25 @@ class _Work:
                     "Nothing was done; the next time leaves it alone."
                 )
             )
+        if self._is_suspended_by_hand_since(changes):
+            raise PlanOutdated(
+                _("An account was suspended by hand in this moment. Nothing was done; the next time sees it.")
+            )
+
+    def _is_suspended_by_hand_since(self, changes: Iterable[Change]) -> bool:
+        """Whether an account that is to be suspended is so by now, or one whose suspension is to be lifted has another one."""
+        keys: dict[Action, list[int]] = defaultdict(list)
+        for change in changes:
+            if change.account_key is not None:
+                keys[change.action].append(change.account_key)
+        suspending, lifting = keys[Action.SUSPENDED], keys[Action.UNSUSPENDED]
+        now_there = self.context.accounts.fetch(self.session, suspending, ("suspended",))
+        return any(it["suspended"] for it in now_there.values()) or any(
+            self.session.scalar(
+                select(Link.person_id).where(among(Link.account_key, some), ~Link.suspended_by_sync).limit(1)
+            )
+            for some in in_batches(lifting)
+        )
 
     def keep_links(self) -> None:
         """Let the links say what they are to say, at last: what was changed above takes digests away."""
@@ -127,6 +153,7 @@ class _Work:
             {
                 "person": person,
                 "flag": state.suspended_by_sync,
+                "anew": state.suspended_by_sync and person in self.decided,
                 "sum": state.digest,
                 "username": state.identity.username,
                 "created": state.identity.timecreated,
@@ -138,7 +165,11 @@ class _Work:
             update(_LINK)
             .where(_LINK.c.person_id == bindparam("person"), _LINK.c.server_id == self.peer.id)
             .values(
-                suspended_by_sync=bindparam("flag"),
+                # Of others it is not said again: somebody may have suspended them by hand since the plan was made.
+                suspended_by_sync=or_(
+                    bindparam("anew", type_=Boolean),
+                    and_(_LINK.c.suspended_by_sync, bindparam("flag", type_=Boolean)),
+                ),
                 digest=bindparam("sum"),
                 person_username=bindparam("username"),
                 person_timecreated=bindparam("created"),

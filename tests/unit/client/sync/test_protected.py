@@ -9,6 +9,7 @@ from support import databases
 from support.client_site import HASH, client_site, lines
 from support.lists import TABLES, dump, field, job, nonzero, person, tombstone
 
+from tconnect_pyramid import people
 from tconnect_pyramid.client import migration
 from tconnect_pyramid.client.sync import guard
 from tconnect_pyramid.client.sync.engine import run_sync
@@ -86,6 +87,31 @@ def test_who_is_protected_after_the_plan_was_made_is_left_alone(site, monkeypatc
     assert without_rights(site) == others
     # Everybody else is as the server says.
     assert site.person(4)["city"] == "Riga"
+
+
+BY_HAND = {
+    "suspends as well": (person(3), person(3, suspended="1")),
+    "would lift its own": (person(3, suspended="1"), person(3)),
+    "changes something else": (person(3, suspended="1"), person(3, suspended="1", city="Riga")),
+    "changes somebody": (person(3), person(3, city="Riga")),
+}
+
+
+@pytest.mark.parametrize("run", BY_HAND)
+def test_no_run_lifts_a_suspension_by_hand_that_came_after_its_plan(site, monkeypatch, run):
+    first, then = BY_HAND[run]
+    site.server.people = [first, person(4)]
+    site.sync()
+    site.server.people = [then, person(4)]
+    after_the_plan(monkeypatch, lambda: site.do(people.suspend, site.key(3)))
+
+    assert site.sync().state == "done"
+    assert site.state(3) == "suspended"
+
+    for city in ("One", "Two"):
+        site.server.people = [person(3, city=city), person(4)]
+        assert site.sync().state == "done"
+        assert (site.state(3), site.person(3)["city"]) == ("suspended", city)
 
 
 @pytest.mark.parametrize("how", ["admin", "protected"])
