@@ -78,7 +78,7 @@ def includeme(config: Configurator) -> None:
     config.add_request_method(
         lambda request: request.registry["tconnect.directed"].layout, "tconnect_layout", reify=True
     )
-    config.action("tconnect context", lambda: _register_context(config.registry), order=AFTER_ALL_DIRECTIVES)
+    config.action("tconnect context", lambda: register_context(config.registry), order=AFTER_ALL_DIRECTIVES)
 
 
 def context_of(registry: Registry) -> Context:
@@ -257,7 +257,8 @@ def _direct(config: Configurator, directive: str, attribute: str, value: Any, ti
     )
 
 
-def _register_context(registry: Registry) -> None:
+def register_context(registry: Registry) -> None:
+    """Build the site's context from its settings and what the host has said, for `context_of` to find."""
     directed: Directed = registry["tconnect.directed"]
     settings = directed.settings
     _check_routes(registry, directed.auth_methods)
