@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -297,8 +296,7 @@ class Command:
 
 @pytest.fixture
 def tconnect(tmp_path):
-    shutil.copy(databases.sqlite_template(), tmp_path / "main.sqlite")
-    databases.with_own_identity(f"sqlite:///{tmp_path}/main.sqlite")
+    databases.copy_sqlite(tmp_path / "main.sqlite")
     return Command(tmp_path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -43,8 +42,7 @@ def ini(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     path = folder / "site.ini"
     path.write_text(SITE, encoding="utf-8")
-    shutil.copy(databases.sqlite_template(), folder / "main.sqlite")
-    databases.with_own_identity(f"sqlite:///{folder}/main.sqlite")
+    databases.copy_sqlite(folder / "main.sqlite")
     context = context_of(get_app(str(path)).registry)
     server = ListingServer()
     object.__setattr__(context, "transport", server)

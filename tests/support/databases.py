@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sqlite3
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import pytest
 from sqlalchemy import Engine, Select, Table, create_engine, make_url, select, text
 
 from tconnect_pyramid import schema, sqlite
-from tconnect_pyramid.context import make_idnumber
-from tconnect_pyramid.database import Database
+from tconnect_pyramid.context import IDNUMBER
 from tconnect_pyramid.models import Base
+from tconnect_pyramid.secretbox import new_token
 
 POSTGRESQL = "TCONNECT_TEST_POSTGRESQL"
 
@@ -30,14 +31,20 @@ def missing(what: str) -> None:
 
 
 def migrate(url: str) -> None:
-    """Make our tables and the site's identity."""
+    """Make our tables."""
     engine = create_engine(url)
     sqlite.configure(engine)
     with engine.begin() as connection:
         schema.upgrade(connection)
-    with Database(engine).unit() as session:
-        make_idnumber(session)
     engine.dispose()
+
+
+def own_identity(table: str) -> str:
+    """The statement that gives a site an identity of its own: a copy must not have that of the original."""
+    return (
+        f"INSERT INTO {table} (name, value) VALUES ('{IDNUMBER}', '{new_token()}') "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    )
 
 
 @cache
@@ -46,6 +53,14 @@ def sqlite_template() -> Path:
     path = Path(tempfile.mkdtemp(prefix="tconnect-tests-")) / "template.sqlite"
     migrate(f"sqlite:///{path}")
     return path
+
+
+def copy_sqlite(path: Path) -> None:
+    """Make an empty, migrated SQLite database."""
+    shutil.copy(sqlite_template(), path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(own_identity("tconnect_site_value"))
 
 
 class Schemas:
@@ -65,8 +80,12 @@ class Schemas:
 
     def take(self) -> str:
         """An empty, migrated schema's name."""
-        if self.free:
-            return self.free.pop()
+        name = self.free.pop() if self.free else self._make()
+        with self.engine.begin() as connection:
+            connection.execute(text(own_identity(f"{name}.tconnect_site_value")))
+        return name
+
+    def _make(self) -> str:
         name = f"t{uuid.uuid4().hex[:12]}"
         with self.engine.begin() as connection:
             connection.execute(text(f"CREATE SCHEMA {name}"))
@@ -193,26 +212,13 @@ def maker(kind: str, folder: Path):
     def make() -> str:
         if kind == "sqlite":
             path = folder / f"{uuid.uuid4().hex[:12]}.sqlite"
-            shutil.copy(sqlite_template(), path)
-            url = f"sqlite:///{path}"
-        else:
-            taken.append(schemas(base).take())
-            url = schemas(base).url(taken[-1])
-        with_own_identity(url)
-        return url
+            copy_sqlite(path)
+            return f"sqlite:///{path}"
+        taken.append(schemas(base).take())
+        return schemas(base).url(taken[-1])
 
     try:
         yield make
     finally:
         for name in taken:
             schemas(base).give_back(name)
-
-
-def with_own_identity(url: str) -> None:
-    """Give the site an identity of its own: a copy must not have that of the original."""
-    engine = create_engine(url)
-    sqlite.configure(engine)
-    with Database(engine).unit() as session:
-        session.execute(text("DELETE FROM tconnect_site_value WHERE name = 'serveridnumber'"))
-        make_idnumber(session)
-    engine.dispose()

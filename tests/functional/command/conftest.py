@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from support import databases
 from support.commanded import Tconnect, section
@@ -19,6 +17,5 @@ def empty(tmp_path):
 
 @pytest.fixture
 def site(empty, tmp_path):
-    shutil.copy(databases.sqlite_template(), tmp_path / "main.sqlite")
-    databases.with_own_identity(f"sqlite:///{tmp_path}/main.sqlite")
+    databases.copy_sqlite(tmp_path / "main.sqlite")
     return empty

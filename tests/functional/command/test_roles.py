@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from contextlib import ExitStack, contextmanager
 from socketserver import ThreadingMixIn
@@ -89,8 +88,7 @@ def pair(tmp_path):
     )
     with ExitStack() as stack:
         for app, port in ports.items():
-            shutil.copy(databases.sqlite_template(), tmp_path / f"{app}.sqlite")
-            databases.with_own_identity(f"sqlite:///{tmp_path}/{app}.sqlite")
+            databases.copy_sqlite(tmp_path / f"{app}.sqlite")
             stack.enter_context(served(ini, app, port))
         server, client = Tconnect(f"{ini}#server"), Tconnect(f"{ini}#client")
         server("server", "enable")
