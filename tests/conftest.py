@@ -6,7 +6,7 @@ import gc
 from collections import Counter
 
 import pytest
-from support import databases, quick_passwords, traps
+from support import compiled_once, databases, quick_passwords, traps
 
 
 def pytest_collection_finish():
@@ -27,6 +27,13 @@ def no_traps():
 def quick_hashes():
     """No test but those of the hashes themselves waits for them."""
     with quick_passwords.quick():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_statements():
+    """No test compiles what another one has compiled."""
+    with compiled_once.shared():
         yield
 
 
