@@ -6,7 +6,7 @@ import gc
 from collections import Counter
 
 import pytest
-from support import compiled_once, databases, quick_passwords, traps
+from support import compiled_once, configured_once, databases, quick_passwords, traps
 
 
 def pytest_collection_finish():
@@ -34,6 +34,13 @@ def quick_hashes():
 def compiled_statements():
     """No test compiles what another one has compiled."""
     with compiled_once.shared():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configured_sites():
+    """No command configures what another one has configured."""
+    with configured_once.by_ini_files():
         yield
 
 

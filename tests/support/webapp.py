@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import urldefrag, urljoin
 
 import bcrypt
-from pyramid.registry import Registry
-from pyramid.router import Router
+from support import configured_once
 from support.sites import NoTransport, StillClock, ini
 from support.wsgi_transport import WsgiTransport
 from webob import Response
@@ -22,24 +19,10 @@ from tconnect_pyramid.client import servers
 from tconnect_pyramid.client.connecting import open_invitation
 from tconnect_pyramid.context import Context
 from tconnect_pyramid.server import clients
-from tconnect_pyramid.site import configure
-from tconnect_pyramid.wiring import register_context
 
 SERVER_URL = "http://localhost:6543"
 CLIENT_URL = "http://localhost:6544"
 PASSWORD = "correct horse battery"
-
-
-@lru_cache(maxsize=32)
-def _configured(**settings):
-    """The registry of the reference site with these settings, once for all sites that have them.
-
-    Configuring takes a tenth of a second each time, which thousands of tests would pay.
-    """
-    config = configure({**settings, "sqlalchemy.url": "sqlite://"})
-    config.set_tconnect_transport(NoTransport())
-    config.commit()
-    return config.registry
 
 
 def make_app(database_url, site_url="http://localhost", transport=None, clock=None, **settings):
@@ -47,25 +30,14 @@ def make_app(database_url, site_url="http://localhost", transport=None, clock=No
 
     A dot is written as two underscores: `network__allow_http="true"`. The caller disposes of the engine,
     `app_context(app).database.engine`, or uses `one_site`.
-
-    Routes, views and templates are those of `_configured`. The site looks there for what it has not itself, and has
-    its context itself, and whatever else is put into its registry: nothing of it is left for another test.
     """
     more = {f"tconnect.{name.replace('__', '.')}": value for name, value in settings.items()}
-    shared = _configured(**ini(site_url, **more))
-    registry = Registry("test site", bases=(shared,))
-    # Pyramid looks for views in the adapters of the site's own registry only.
-    registry.adapters = shared.adapters
-    registry.update(shared)
-    registry.has_listeners = shared.has_listeners
-    registry.settings = copy(shared.settings)
-    registry.settings["sqlalchemy.url"] = database_url
-    directed = registry["tconnect.directed"] = copy(shared["tconnect.directed"])
-    # Anything but these two names stands in for the surroundings of a real site.
-    directed.transport = None if transport == "http" else transport or NoTransport()
-    directed.clock = None if clock == "real" else clock or StillClock()
-    register_context(registry)
-    return Router(registry)
+    return configured_once.start(
+        {**ini(site_url, **more), "sqlalchemy.url": database_url},
+        # Anything but these two names stands in for the surroundings of a real site.
+        transport=None if transport == "http" else transport or NoTransport(),
+        clock=None if clock == "real" else clock or StillClock(),
+    )
 
 
 def app_context(app) -> Context:
