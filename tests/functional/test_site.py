@@ -72,6 +72,22 @@ def submit_login(browser, username="ada", password=PASSWORD, path="/login", **mo
     return form.submit(**more)
 
 
+# --- what these tests stand on -----------------------------------------------------------------
+
+
+def test_sites_with_the_same_settings_have_their_own_people_clock_and_registry(make_sqlite):
+    with one_site(make_sqlite()) as (browser, context), one_site(make_sqlite()) as (other, apart):
+        add_person(context)
+        context.clock.tick(60)
+        browser.app.registry["left here"] = 1
+
+        submit_login(browser, status=303)
+        assert "Hello, Ada" in text(browser.get("/"))
+        submit_login(other, status=200)
+        assert apart.clock() == context.clock() - 60
+        assert "left here" not in other.app.registry
+
+
 # --- logging in and out ------------------------------------------------------------------------
 
 
