@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -30,6 +31,9 @@ from tconnect_pyramid.tasks.jobs import JOBS
 
 pytestmark = pytest.mark.slow
 
+# A process that has imported everything and does nothing but fork those that are killed: each would take a second.
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["support.crashing"])
 TESTS = Path(crashing.__file__).parents[1]
 MANY = range(100, 160)
 TREES = ("positions", "organisations")
@@ -131,14 +135,19 @@ def server_id(client, server):
     return connected
 
 
+def written(folder: Path) -> Path:
+    """A file with what the server says now."""
+    said = folder / "lists.json"
+    said.write_text(json.dumps(AFTER), encoding="utf-8")
+    return said
+
+
 @contextmanager
 def another(*arguments: object, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process of its own that runs a sync; killed where it has not ended with the block."""
-    said = folder / "lists.json"
-    said.write_text(json.dumps(AFTER), encoding="utf-8")
     url, kind, server_id, *when = arguments
     with subprocess.Popen(
-        [sys.executable, "-m", "support.crashing", url, kind, str(server_id), said, *when],
+        [sys.executable, "-m", "support.crashing", url, kind, str(server_id), written(folder), *when],
         env={**os.environ, "PYTHONPATH": str(TESTS)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -153,9 +162,15 @@ def another(*arguments: object, folder: Path) -> Iterator[subprocess.Popen[str]]
 
 def kill_in(url: str, kind: str, server_id: int, folder: Path, moment: str) -> None:
     """Run it in another process until the moment has come, at which that is killed."""
-    with another(url, kind, server_id, moment, "kill", folder=folder) as process:
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL, errors
+    process = FORKED.Process(
+        target=crashing.main, args=(url, kind, str(server_id), str(written(folder)), moment, "kill")
+    )
+    process.start()
+    try:
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
+    finally:
+        process.kill()
 
 
 def moments_of(client, kind: str, server_id: int) -> list[str]:
