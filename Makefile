@@ -108,7 +108,8 @@ translations: install
 pictures: install
 	TCONNECT_PICTURES=1 $(BIN)/pytest tests/browser/test_pictures.py
 
-sure: format-check lint types migrations test
+# The migrations are among the tests.
+sure: format-check lint types test
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/browser/node_modules

@@ -8,6 +8,19 @@ from collections import Counter
 import pytest
 from support import compiled_once, configured_once, databases, quick_passwords, traps
 
+SLOW = ("slow", "worker", "browser")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Begin with the files that take longest where several processes share them, so that none waits for one at the end.
+
+    Those have few tests, and xdist by itself begins with the files that have most: hence `--no-loadscope-reorder`.
+    """
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path for item in items)
+        slow = {item.path for item in items if any(map(item.get_closest_marker, SLOW))}
+        items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
+
 
 def pytest_collection_finish():
     """Spare the garbage collector all that the tests are made of: going through it took a third of the time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 from hypothesis import Phase, given
 from hypothesis import strategies as st
 from support import in_step
@@ -68,6 +69,7 @@ def shortened(steps: list[tuple], still_fails) -> list[tuple]:
     return steps
 
 
+@pytest.mark.slow
 def test_after_any_history_a_sync_makes_the_client_as_the_rules_say(make_database):
     told = []
     with two_sites(make_database(), make_database()) as sites:

@@ -337,6 +337,7 @@ class Site:
 DECISIONS = ("approve", "approve", "approve at once", "in vain", "in vain", "reject", "reject", "leave")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 @pytest.mark.parametrize("kind", [People, Members, Items])
 def test_what_a_guard_holds_and_what_an_approval_lets_through(database, kind):

@@ -265,6 +265,7 @@ TABLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 @pytest.mark.parametrize("table", TABLES)
 def test_any_history_ends_as_the_rules_say(kind, table):
