@@ -303,13 +303,25 @@ def test_what_is_approved_of_collections_and_not_wanted_any_more_is_told(filled,
 
     report = approve_run(filled, held.run, actor="command")
 
-    assert {line.subject: line.detail for line in unwanted_of(report)} == {
-        "cohort Audience 1": "approved to lose 3 members, and not wanted any more: 2 are to leave now",
-        "cohort Audience 2": "approved to be deleted, and not wanted any more: the server lists it again",
-        "cohort Audience 3": "approved to be deleted, and not wanted any more: it is gone here already",
-        "cohort Audience 4": "approved to lose 2 members, and not wanted any more: deleted instead",
-        "course Course 1": "approved to lose 1 members, and not wanted any more: the server lists it again",
-    }
+    left = "approved to leave {}, and not wanted any more: {}"
+    assert [(line.subject, line.collection, line.detail) for line in unwanted_of(report)] == [
+        ("First4 Last4", "cohort 1", left.format("cohort Audience 1", "the server lists them again")),
+        *(
+            (
+                f"First{id_} Last{id_}",
+                "cohort 4",
+                left.format("cohort Audience 4", "the whole collection is deleted instead"),
+            )
+            for id_ in (3, 4)
+        ),
+        ("First4 Last4", "course 1", left.format("course Course 1", "the server lists them again")),
+        (
+            "cohort Audience 2",
+            "",
+            "approved to be deleted, and not wanted any more: the server lists it again",
+        ),
+        ("cohort Audience 3", "", "approved to be deleted, and not wanted any more: it is gone here already"),
+    ]
 
 
 @pytest.mark.parametrize("ends", ["busy", "failed"])
@@ -436,16 +448,16 @@ def test_rejecting_is_the_end_of_it(filled, server_id):
     reject_run(filled, held.run, actor="command")
 
     assert run_states(filled)[held.run] == "rejected"
-    with pytest.raises(Conflict, match="its state is rejected"):
+    with pytest.raises(Conflict, match="waits for no decision"):
         approve_run(filled, held.run, actor="command")
-    with pytest.raises(Conflict, match="its state is rejected"):
+    with pytest.raises(Conflict, match="waits for no decision"):
         reject_run(filled, held.run, actor="command")
     assert sync(filled, server_id).state == "held"
 
 
 def test_runs_that_are_not_there_or_not_held(filled, server_id):
     done = min(run_states(filled))
-    with pytest.raises(Conflict, match="its state is done"):
+    with pytest.raises(Conflict, match="waits for no decision"):
         approve_run(filled, done, actor="command")
     with pytest.raises(NotFound):
         approve_run(filled, 999, actor="command")
