@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from support import lists
 from support.lists import cohort, course, framework, item, person, tombstone
 
-from tconnect_pyramid.client.runs import approve_run, show_run
+from tconnect_pyramid.client.runs import approve_run, reject_run, show_run
 from tconnect_pyramid.client.servers import edit_server
 from tconnect_pyramid.client.sync import pause
 from tconnect_pyramid.client.sync.engine import run_sync
 from tconnect_pyramid.client.undo import undo_run
 from tconnect_pyramid.errors import InvalidInput
-from tconnect_pyramid.models import AudienceMember, Collection, Link, Server
+from tconnect_pyramid.models import Account, AudienceMember, Collection, Link, Server
 from tconnect_pyramid.options import set_option
 from tconnect_pyramid.settings import Guard, parse_option
 
@@ -329,7 +329,7 @@ def test_it_is_said_why_a_member_does_not_leave_any_more(filled, server, server_
     assert line.detail == f"approved to leave cohort Audience 1, and not wanted any more: {why}"
 
 
-def test_an_approval_lets_members_leave_once_and_not_as_many_others_afterwards(filled, server, server_id):
+def test_an_approval_that_was_used_lets_no_others_leave_afterwards(filled, server, server_id):
     guard(filled, "members", "3 20")
     server.cohorts = [cohort(1, *range(1, 7))]
     held = run_sync(filled, "collections", server_id)
@@ -339,6 +339,52 @@ def test_an_approval_lets_members_leave_once_and_not_as_many_others_afterwards(f
     again = run_sync(filled, "collections", server_id)
 
     assert (again.state, "4 of 11 members" in again.message) == ("held", True)
+
+
+@pytest.mark.parametrize("then", ["done", "rejected"])
+def test_a_member_who_came_back_is_approved_anew(filled, server, server_id, then):
+    guard(filled, "members", "0 0")
+    everybody = [cohort(1, *range(1, 11))]
+    server.cohorts = [cohort(1, *range(1, 10))]
+    held = run_sync(filled, "collections", server_id)
+    if then == "done":
+        assert approve_run(filled, held.run, actor="command").state == "done"
+        server.cohorts = everybody
+        assert run_sync(filled, "collections", server_id).counts["added"] == 1
+        server.cohorts = [cohort(1, *range(1, 10))]
+    else:
+        server.down = True
+        assert approve_run(filled, held.run, actor="command").state == "failed"
+        server.down = False
+        reject_run(filled, held.run, actor="command")
+
+    assert run_sync(filled, "collections", server_id).state == "held"
+    assert members(filled) == [*range(1, 11)]
+
+
+def test_a_member_whose_account_is_deleted_in_the_table_alone_is_named_and_approved_as_others(
+    filled, server, server_id
+):
+    guard(filled, "members", "0 0")
+    with filled.unit() as session:
+        key = session.scalar(select(Link.account_key).where(Link.person_id == 10))
+        session.execute(update(Account).where(Account.id == key).values(deleted=1))
+    held = run_sync(filled, "collections", server_id)
+    assert held.state == "held"
+    assert [line for line in told(held.lines) if line[0] == "removed"] == left(10)
+
+    assert approve_run(filled, held.run, actor="command").state == "done"
+    assert members(filled) == [*range(1, 10)]
+
+
+def test_what_members_are_called_gives_a_terminal_no_orders(filled, server, server_id):
+    server.people[9] |= {"firstname": "A\x1b[2J\u202eb"}
+    assert run_sync(filled, "users", server_id).counts["updated"] == 1
+    server.cohorts = [cohort(1, *range(1, 10))]
+
+    (_, line) = run_sync(filled, "collections", server_id).lines
+
+    assert (line.action, line.subject) == ("removed", "A [2J b Last10")
 
 
 def test_what_was_approved_and_is_undone_is_held_again(filled, server, server_id):
