@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tconnect_pyramid.client.sync import approvals
@@ -131,7 +132,12 @@ def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
         run = _held(session, run_id)
         if session.get(Server, run.server_id) is None:
             raise Conflict(_("The server of run ${id} is not connected any more.", id=str(run_id)))
-        approved = approvals.approve(session, run, actor=actor, now=context.clock())
+        try:
+            approved = approvals.approve(session, run, actor=actor, now=context.clock())
+        except IntegrityError:
+            raise Conflict(
+                _("Somebody else approves run ${id} in this moment; look at it again.", id=str(run_id))
+            ) from None
         context.audit(session, actor, "run.approved", str(run_id), kind=run.kind, removals=approved)
         kind, server_id = run.kind, run.server_id
     try:

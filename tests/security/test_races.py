@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
 from sqlalchemy import func, select, update
-from support import peers, sites
+from support import lists, peers, sites
 from support.webapp import add_person
 
 from tconnect_pyramid import people, sessions
 from tconnect_pyramid.client import signin
-from tconnect_pyramid.models import Link, SignInRequest
+from tconnect_pyramid.client.runs import approve_run
+from tconnect_pyramid.client.sync import approvals
+from tconnect_pyramid.client.sync.engine import run_sync
+from tconnect_pyramid.client.sync.report import RunReport
+from tconnect_pyramid.errors import Conflict, SyncBusy
+from tconnect_pyramid.models import Link, Run, SignInRequest
 
 
 @pytest.fixture
@@ -99,3 +105,32 @@ def test_who_suspends_or_deletes_somebody_and_a_sync_do_not_wait_for_each_other(
     with context.reading() as session:
         view = context.accounts.view(session, key)
     assert (view.suspended, view.deleted) == (act is people.suspend, act is people.delete_person)
+
+
+def test_of_two_who_approve_a_run_together_nobody_trips(make_database, monkeypatch):
+    server = lists.ListingServer()
+    server.people = [lists.person(id_) for id_ in range(1, 4)]
+    options = [("client.enabled", "true"), ("guard.people", "0 0")]
+    with sites.context(make_database(), transport=server, options=options) as context:
+        server_id = lists.connect(context)
+        run_sync(context, "users", server_id)
+        server.people = server.people[1:]
+        held = run_sync(context, "users", server_id).run
+        forget, together = approvals._forget, threading.Barrier(2)
+
+        def forget_together(*args):
+            forget(*args)
+            # SQLite lets the second one begin when the first one is done.
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(timeout=0.5)
+
+        monkeypatch.setattr(approvals, "_forget", forget_together)
+
+        outcomes = at_once(2, lambda: approve_run(context, held, actor="command"))
+
+        # Who is a moment later finds nothing left to do, which is no mistake either.
+        told = [each for each in outcomes if not (isinstance(each, RunReport) and each.state == "done")]
+        assert len(told) < 2
+        assert [each for each in told if not isinstance(each, Conflict | SyncBusy)] == []
+        with context.reading() as session:
+            assert session.get(Run, held).state == "approved"
