@@ -124,7 +124,8 @@ def approve_run(context: Context, run_id: int, *, actor: str) -> RunReport:
     """Allow exactly the removals of a held run, for 24 hours, and run that sync anew; gives the new run.
 
     What the new run would remove beyond that is held again; what it would not remove any more is among its lines
-    as `unwanted`. Raises NotFound, Conflict when the run is not held (any more) or its server is gone, and SyncBusy.
+    as `unwanted`. Raises NotFound, Conflict when the run is not held (any more), its server is gone
+    or somebody else approves it in the same moment, and SyncBusy.
     Where the new run is busy, fails, or cannot begin, the held one stays held with the approval noted, for the next
     run to use; otherwise its state is `approved` as soon as the new one has taken its place.
     """
